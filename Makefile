@@ -51,11 +51,7 @@ demo: $(READY)
 test: $(READY) latex
 	$(call PYTEST,$(VENV))
 
-check: $(READY)
-	@$(MAKE) format-check
-	@$(MAKE) lint
-	@$(MAKE) types
-	@$(MAKE) test
+check: format-check lint types test
 
 format: $(READY)
 	$(VENV)/bin/ruff check --fix-only --quiet .
