@@ -1,0 +1,117 @@
+"""The plan: which work is missing in a store, in an order in which it can be done, and how long it may take."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from functools import cache
+
+import msgspec
+
+from bench import machine, registry
+from bench.errors import UserError
+from bench.record import TRAIN, Record
+from bench.store import Snapshot, best
+from bench.work import Work
+
+
+def missing(
+    works: Iterable[Work],
+    snapshot: Snapshot,
+    *,
+    weights_ready: Callable[[str], bool],
+    retry_failed: bool = False,
+) -> list[Work]:
+    """What has to be done, weights before what needs them; equal keys once, otherwise in the order given.
+
+    Left out: what has a record that serves, what failed before (unless it is to be tried again), and trainings whose
+    weights are complete or that nothing missing needs. Raises UserError for trainings that wait for each other.
+    """
+    unique: dict[str, Work] = {}
+    for work in works:
+        unique.setdefault(work.key, work)
+    ready = cache(weights_ready)
+    planned: dict[str, Work] = {}
+    waiting: list[str] = []  # trainings whose own needs are being planned
+
+    def blocked(work: Work) -> bool:
+        """Whether a failure on record keeps work from being tried: its own, or that of weights that it needs."""
+        failure = None if retry_failed else failed(work, snapshot)
+        if failure is None or failure.failure is None:
+            return False
+        return failure.failure.kind != "upstream" or any(
+            not ready(key) and (key not in unique or blocked(unique[key])) for key in work.after
+        )
+
+    def add(work: Work) -> None:
+        if work.key in waiting:
+            circle = [*waiting[waiting.index(work.key) :], work.key]
+            raise UserError("weights need themselves: " + " → ".join(unique[key].label or key for key in circle))
+        waiting.append(work.key)
+        for key in work.after:
+            if not ready(key) and key not in planned and key in unique and not blocked(unique[key]):
+                add(unique[key])
+        waiting.pop()
+        planned[work.key] = _replacing(work, snapshot)
+
+    for work in unique.values():
+        if work.measure != TRAIN and serving(work, snapshot) is None and not blocked(work):
+            add(work)
+    return list(planned.values())
+
+
+def serving(work: Work, snapshot: Snapshot) -> Record | None:
+    """The measured record that answers a piece of work; None: there is none whose bound facts still hold here."""
+    measured = [record for record in _standing(work, snapshot) if record.failure is None]
+    return best(measured) if measured else None
+
+
+def failed(work: Work, snapshot: Snapshot) -> Record | None:
+    """The failure on record of a piece of work that nothing serves, or None."""
+    standing = _standing(work, snapshot)
+    return standing[-1] if standing and all(record.failure is not None for record in standing) else None
+
+
+def answer(work: Work, snapshot: Snapshot) -> Record | None:
+    """The record of a piece of work that was made since it was planned, whoever made it."""
+    made = [record for record in snapshot.attempts.get(work.key, ()) if record.attempt not in work.replaces]
+    return best(made) if made else None
+
+
+def estimate(works: Iterable[Work], snapshot: Snapshot) -> float | None:
+    """Seconds of work on one worker, from the medians of what the store holds; None where that knows too little.
+
+    Work like it is the same measure of the same model, else the same measure of any model.
+    """
+    alike: dict[tuple[str, str | None], list[float]] = {}
+    for record in snapshot.records.values():
+        if record.failure is None:
+            for model in (record.trial.model.name, None):
+                alike.setdefault((record.measure, model), []).append(record.seconds)
+    typical = {name: statistics.median(seconds) for name, seconds in alike.items()}
+    total = 0.0
+    for work in works:
+        seconds = typical.get((work.measure, work.trial.model.name), typical.get((work.measure, None)))
+        if seconds is None:
+            return None
+        total += seconds
+    return total
+
+
+def _standing(work: Work, snapshot: Snapshot) -> list[Record]:
+    """Records of a key that say something here and now, the earliest first."""
+    attempts = snapshot.attempts.get(work.key, ())
+    if not attempts or work.measure == TRAIN:
+        return list(attempts)
+    libraries: tuple[str, ...] = getattr(registry.load("measures", work.measure), "REMEASURE_IF_CHANGED", ())
+    return [record for record in attempts if not any(_changed(record, library) for library in libraries)]
+
+
+def _changed(record: Record, library: str) -> bool:
+    """Whether a library is known to have had another version; what either side does not know contradicts nothing."""
+    then, now = record.bound.get(library), machine.version(library)
+    return then is not None and now is not None and then != now
+
+
+def _replacing(work: Work, snapshot: Snapshot) -> Work:
+    """Work that says which attempts do not answer it."""
+    known = tuple(record.attempt for record in snapshot.attempts.get(work.key, ()))
+    return msgspec.structs.replace(work, replaces=known) if known else work
