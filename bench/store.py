@@ -112,7 +112,7 @@ class Store:
         attempts = _merge(known.attempts, ends)
         return Snapshot(
             attempts=attempts,
-            records=known.records | {key: best(attempts[key]) for key in {record.key for record in ends}},
+            records=known.records | {key: best(attempts[key]) for key in dict.fromkeys(record.key for record in ends)},
             # A merged store may hold one file under two names.
             starts=tuple(dict.fromkeys((*known.starts, *(start for part in parts.values() for start in part.starts)))),
             broken=(*known.broken, *(line for part in parts.values() for line in part.broken)),

@@ -1,0 +1,164 @@
+"""An attempt: one piece of work tried once, and the record of what came of it. Whatever is raised becomes a failure."""
+
+import contextlib
+import math
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from bench import machine, registry
+from bench.errors import Diverged, Needs, UserError
+from bench.record import TRAIN, Failure, Quantity, Record
+from bench.store import Store, now
+from bench.subject import Subject
+from bench.work import Work
+
+LONGEST_REASON = 300  # characters: one line under a table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What a training asks, and tells, while it runs."""
+
+    stop: Callable[[], bool]  # save a checkpoint now and raise Interrupted
+    still_mine: Callable[[], bool]  # whether a checkpoint may be replaced: nobody took the key over
+    progress: Callable[[dict[str, float]], None]
+
+
+class Upstream(Exception):
+    """Weights that the work needs could not be had."""
+
+
+def attempt(work: Work, store: Store, name: str, watch: Watch) -> Record:
+    """Try a piece of work once. `name` is what the attempt's start line called it."""
+    began = time.perf_counter()
+    subject = Subject(store=store.path)
+    quantities: dict[str, Quantity] = {}
+    failure = None
+    try:
+        _prepare(work, store, subject)
+        quantities = _train(work, store, subject, watch) if work.measure == TRAIN else _measure(work, subject)
+        _check(quantities, subject)
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 one of the two borders where exceptions end
+        traceback.print_exc()
+        failure = failure_of(problem)
+    return Record(
+        key=work.key,
+        measure=work.measure,
+        version=work.version,
+        attempt=name,
+        time=now(),
+        seconds=time.perf_counter() - began,
+        trial=work.trial,
+        quantities={} if failure else quantities,
+        failure=failure,
+        bound=_sayable(subject.bound),
+        environment=machine.environment(),
+        artifacts=_sayable(subject.artifacts),
+    )
+
+
+def failure_of(problem: BaseException) -> Failure:
+    """What was raised, as a typed failure with one line that a reader of the table understands."""
+    lines = str(problem).strip().splitlines()
+    said = lines[0][:LONGEST_REASON] if lines else ""
+    named = f"{type(problem).__name__}: {said}" if said else type(problem).__name__
+    if isinstance(problem, Diverged):
+        return Failure(kind="diverged", reason=said, step=problem.step, value=problem.value)
+    if isinstance(problem, Needs):
+        return Failure(kind="needs", reason=said)
+    if isinstance(problem, UserError):
+        return Failure(kind="invalid", reason=said)
+    if isinstance(problem, Upstream):
+        return Failure(kind="upstream", reason=said)
+    if _out_of_memory(problem):
+        return Failure(kind="out_of_memory", reason=said.rpartition("DefaultCPUAllocator: ")[2] or "no memory left")
+    return Failure(kind="crashed", reason=named)
+
+
+def _out_of_memory(problem: BaseException) -> bool:
+    """Torch has its own exception for GPUs, which needs no import to be recognised, and none for the CPU."""
+    names = {kind.__name__ for kind in type(problem).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "DefaultCPUAllocator" in str(problem)
+
+
+def _prepare(work: Work, store: Store, subject: Subject) -> None:
+    """What work needs before it begins: its weights, its threads, a device."""
+    for key in work.after:
+        if not store.weights_ready(key):
+            raise Upstream(_why_missing(key, store))
+    if work.weights_key is not None and store.weights_ready(work.weights_key):
+        subject.weights_folder = store.weights_folder(work.weights_key)
+    _set_threads(work.trial.execution.threads)
+    subject.device = work.trial.execution.device or _device()
+
+
+def _why_missing(key: str, store: Store) -> str:
+    record = store.read().records.get(key)
+    if record is None or record.failure is None:
+        return f"weights {key} are not in the store"
+    failure = record.failure
+    return failure.reason if failure.kind == "upstream" else f"its weights {key}: {failure.kind}: {failure.reason}"
+
+
+def _set_threads(count: int) -> None:
+    """Torch's threads: before it is loaded by the environment, afterwards by itself. More of them give other bits."""
+    for setting in machine.THREAD_SETTINGS:
+        os.environ[setting] = str(count)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
+
+
+def _device() -> str:
+    """This slot's GPU where it has one; torch is asked only on a machine with a driver."""
+    if not machine.gpus() or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _measure(work: Work, subject: Subject) -> dict[str, Quantity]:
+    module = registry.load("measures", work.measure)
+    if work.version != module.VERSION:  # its key stands for what another version yields
+        raise RuntimeError(f"{work.measure} is version {module.VERSION} here and was planned as version {work.version}")
+    for library in getattr(module, "REMEASURE_IF_CHANGED", ()):
+        subject.bound.setdefault(library, machine.version(library))
+    measured: dict[str, Quantity] = module.measure(work.trial, subject)
+    return measured
+
+
+def _check(quantities: dict[str, Quantity], subject: Subject) -> None:
+    """Refuse what JSON cannot say: it would write an infinity as null, and a reader would not have the record."""
+    for name, quantity in quantities.items():
+        if not quantity.samples or not all(map(math.isfinite, quantity.samples)):
+            raise ValueError(f"{name} came out as {', '.join(map(str, quantity.samples)) or 'nothing'}")
+    for facts in (subject.bound, subject.artifacts):
+        if lost := facts.keys() - _sayable(facts).keys():
+            name = min(lost)
+            raise TypeError(f"{name!r} is bound to a {type(facts[name]).__name__}, which is no plain data")
+
+
+def _sayable(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts that are plain data: a failure's record is written whatever the measure left behind."""
+    kept = {}
+    for name, value in facts.items():
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            kept[name] = msgspec.json.decode(msgspec.json.encode(value))
+    return kept
+
+
+def _train(work: Work, store: Store, subject: Subject, watch: Watch) -> dict[str, Quantity]:
+    from bench import train
+
+    subject.weights_folder = store.folder("weights", work.key)
+    trained: dict[str, Quantity] = train.run(work.trial, subject, watch)
+    if not store.weights_ready(work.key):
+        raise RuntimeError("the training ended without complete weights")
+    return trained
