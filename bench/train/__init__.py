@@ -1,0 +1,68 @@
+"""Training: a trial becomes weights. Torch-free at module level: names, recipes and rules are known at plan time.
+
+    run(trial, subject, watch) -> dict[str, Quantity]
+
+trains `trial` (its `train`, `distill`, `data`, `seed` …) into `subject.weights_folder`, which exists, and goes on from
+a checkpoint that lies there:
+
+    trial.json        the trial, written at the start: whoever starts from these weights builds the same model
+    checkpoint.pt     whole or absent; removed when the training is complete
+    curve.jsonl       one line an epoch: epoch, train_loss, selection_top1 (absent without selection images), lr, seconds
+    weights.pt        the state dict: tensors, safe to load
+    done.json         written last (bench/weights.py reads it): its presence means that the weights are complete
+
+It reads `subject.device` and `subject.store` (weights of other trials lie in `store/weights/KEY`), and adds to
+`subject.bound` what only the machine knows: fingerprints of data, architecture and weights. A folder that already has
+`done.json` trains nothing and says the same again.
+
+Raises `Diverged` when the loss of a step is no finite number; `Interrupted` after it saved a checkpoint because
+`watch.stop()` was true; `Needs` for data or weights that are not here; `Invalid` for what cannot be trained.
+`watch.still_mine()` is asked before a checkpoint is replaced; once it is false the training raises `Interrupted`
+and leaves the folder as it is. `watch.progress` hears `epoch`, `epochs`, `train_loss`, `selection_top1` and `seconds`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from bench.errors import UserError, unknown
+from bench.trial import Train, Trial
+
+if TYPE_CHECKING:
+    from bench.attempt import Watch
+    from bench.record import Quantity
+    from bench.subject import Subject
+
+VERSION = 1
+"""Of the loop, the schedule, the optimizer's groups and the augmentations: another number, other weights."""
+
+AUGMENTATIONS = ("none", "shift1")
+"""What `train.augment` may name; `bench/train/augment.py` says what each one does."""
+
+NOT_IN_A_RECIPE = ("image", "start", "version")
+"""Fields of `bench.trial.Train` that the trial states and no recipe can."""
+
+_RECIPES = Path(__file__).parent / "recipes"
+
+
+def recipes() -> tuple[str, ...]:
+    """Names of the recipes, one file each in `bench/train/recipes`."""
+    return tuple(sorted(path.stem for path in _RECIPES.glob("*.yaml")))
+
+
+def recipe(name: str) -> dict[str, Any]:
+    """Every field of `bench.trial.Train` but those of NOT_IN_A_RECIPE. Raises UserError for an unknown name."""
+    if name not in recipes():
+        raise UserError(unknown("recipe", name, recipes()))
+    values: dict[str, Any] = yaml.safe_load((_RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
+    missing = set(Train.__struct_fields__) - set(NOT_IN_A_RECIPE) ^ values.keys()
+    assert not missing, f"recipe {name}: {sorted(missing)}"
+    return values
+
+
+def run(trial: Trial, subject: "Subject", watch: "Watch") -> "dict[str, Quantity]":
+    """Train a trial; see the module's docstring."""
+    from bench.train import loop
+
+    return loop.run(trial, subject, watch)
