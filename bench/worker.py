@@ -87,6 +87,11 @@ def perform(work: Work, store: Store, snapshot: Snapshot, *, say: Say, stop: Sto
         if record is None:
             with stop.polling() if work.measure == TRAIN else contextlib.nullcontext():
                 record = _do(work, store, mine, say=say, stop=stop)
+    except Interrupted:
+        if stop.asked:
+            raise
+        say(Event(event="held", key=work.key))  # taken over while we were thought dead: its new holder goes on
+        return snapshot
     finally:
         lease.release(mine)
     say(Event(event="done", key=work.key, attempt=record.attempt, failure=record.failure, seconds=record.seconds))

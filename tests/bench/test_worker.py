@@ -252,7 +252,7 @@ def test_a_training_that_is_asked_to_stop_sees_it_saves_and_leaves_no_record(tmp
         saved.append(watch.still_mine())
         raise Interrupted
 
-    monkeypatch.setattr(train, "run", train_until_asked, raising=False)
+    monkeypatch.setattr(train, "run", train_until_asked)
     events = []
     with pytest.raises(Interrupted):
         perform(_training(), store, Snapshot(), say=events.append, stop=stop)
@@ -272,7 +272,7 @@ def test_a_training_that_ends_although_it_is_asked_to_stop_has_its_record(tmp_pa
         subject.bound["data"] = "abc"
         return {"loss": Quantity(samples=(0.5,), unit="nats", better="lower")}
 
-    monkeypatch.setattr(train, "run", finish, raising=False)
+    monkeypatch.setattr(train, "run", finish)
     with pytest.raises(Interrupted):
         perform(_training(), store, Snapshot(), say=lambda event: None, stop=stop)
     record = store.read().records["w"]
@@ -281,7 +281,7 @@ def test_a_training_that_ends_although_it_is_asked_to_stop_has_its_record(tmp_pa
 
 
 def test_a_training_without_complete_weights_is_a_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "run", lambda trial, subject, watch: {}, raising=False)
+    monkeypatch.setattr(train, "run", lambda trial, subject, watch: {})
     events = []
     perform(_training(), Store(tmp_path), Snapshot(), say=events.append, stop=Stop())
     assert events[-1].failure == Failure(
@@ -298,11 +298,14 @@ def test_a_holder_that_lost_its_key_may_not_replace_a_checkpoint(tmp_path, monke
         os.utime(path, (time.time() - lease.DEAD_AFTER_S - 1,) * 2)
         assert lease.acquire(store, "w") is not None
         seen.append(watch.still_mine())
-        return {}
+        raise Interrupted
 
-    monkeypatch.setattr(train, "run", lose_the_lease, raising=False)
-    perform(_training(), store, Snapshot(), say=lambda event: None, stop=Stop())
+    monkeypatch.setattr(train, "run", lose_the_lease)
+    events = []
+    perform(_training(), store, Snapshot(), say=events.append, stop=Stop())
     assert seen == [False]
+    assert [event.event for event in events] == ["started", "held"]
+    assert list(lease.running(store)) == ["w"]
 
 
 def test_our_packages_are_where_they_belong():
