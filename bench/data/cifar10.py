@@ -1,0 +1,15 @@
+"""cifar10: CIFAR-10, 50,000 training and 10,000 test images of 32×32 pixels, as an image folder."""
+
+from bench.data import imagefolder
+from bench.data.imagefolder import Normalize
+
+VERSION = imagefolder.VERSION
+
+_FOLDER = imagefolder.Named("cifar10", classes=10, image=32)
+facts, missing, load = _FOLDER.facts, _FOLDER.missing, _FOLDER.load
+
+
+class Options(imagefolder.Reading):
+    """How it is read, and where it lies."""
+
+    normalize: Normalize = "half"
