@@ -5,11 +5,11 @@
 trains `trial` (its `train`, `distill`, `data`, `seed` …) into `subject.weights_folder`, which exists, and goes on from
 a checkpoint that lies there:
 
-    trial.json        the trial, written at the start: whoever starts from these weights builds the same model
-    checkpoint.pt     whole or absent; removed when the training is complete
-    curve.jsonl       one line an epoch: epoch, train_loss, selection_top1 (absent without selection images), lr, seconds
-    weights.pt        the state dict: tensors, safe to load
-    done.json         written last (bench/weights.py reads it): its presence means that the weights are complete
+    trial.json            the trial, written at the start: whoever starts from these weights builds the same model
+    checkpoint.pt         whole or absent; removed when the training is complete
+    curve.jsonl           a line an epoch: epoch, train_loss, selection_top1 (where there are such images), lr, seconds
+    weights.safetensors   the state dict
+    done.json             written last (bench.weights.Done): its presence means that the weights are complete
 
 It reads `subject.device` and `subject.store` (weights of other trials lie in `store/weights/KEY`), and adds to
 `subject.bound` what only the machine knows: fingerprints of data, architecture and weights. A folder that already has
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from bench.errors import UserError, unknown
+from bench.errors import Invalid, UserError, unknown
 from bench.trial import Train, Trial
 
 if TYPE_CHECKING:
@@ -59,6 +59,21 @@ def recipe(name: str) -> dict[str, Any]:
     missing = set(Train.__struct_fields__) - set(NOT_IN_A_RECIPE) ^ values.keys()
     assert not missing, f"recipe {name}: {sorted(missing)}"
     return values
+
+
+def check(trial: Trial) -> None:
+    """Raise Invalid for a training that cannot be, as far as that is known without data."""
+    train = trial.train
+    if train is None or trial.data is None or trial.seed is None:
+        raise Invalid("a training needs a recipe, data and a seed")
+    if train.augment not in AUGMENTATIONS:
+        raise Invalid(unknown("augmentation", train.augment, AUGMENTATIONS))
+    if train.warmup_epochs >= train.epochs:
+        raise Invalid(f"warmup_epochs {train.warmup_epochs:g} leaves nothing of {train.epochs} epochs")
+    if train.min_lr > train.lr:
+        raise Invalid(f"min_lr {train.min_lr:g} is larger than lr {train.lr:g}")
+    if trial.input.classes == 0:
+        raise Invalid("a model without a head cannot be trained to classify; classes is 0")
 
 
 def run(trial: Trial, subject: "Subject", watch: "Watch") -> "dict[str, Quantity]":

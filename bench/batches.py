@@ -1,0 +1,102 @@
+"""Batches of a split at one image size, and what a model says of them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from bench.data import Images
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Feed:
+    """A split, ready to be read in batches."""
+
+    images: "Images"
+    labels: "Tensor"  # (N,) int64, or (N, classes) bool
+    pixels: "Tensor | None"  # (N, C, S, S) on the device; None: decoded when asked for
+    how: dict[str, Any]  # size, crop, interpolation
+    device: "torch.device"
+    workers: int  # processes that decode
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def feed(images: "Images", *, device: str, workers: int = 0, **how: Any) -> Feed:
+    """A split at `size`, `crop` and `interpolation` (bench.trial.Evaluate), kept in memory where it fits."""
+    import torch
+
+    pixels = images.tensor(**how)
+    return Feed(
+        images=images,
+        labels=images.labels.to(device),
+        pixels=None if pixels is None else pixels.to(device),
+        how=how,
+        device=torch.device(device),
+        workers=workers,
+    )
+
+
+def batches(feed: Feed, order: Iterable["Tensor"]) -> Iterator[tuple["Tensor", "Tensor", "Tensor"]]:
+    """(indices (B,), pixels (B, C, S, S), labels (B,)) for indices given batch by batch."""
+    import torch
+
+    order = list(order)
+    if feed.pixels is not None:
+        for indices in order:
+            place = indices.to(feed.device)
+            yield indices, feed.pixels[place], feed.labels[place]
+        return
+    loader: Any = torch.utils.data.DataLoader(
+        _Decoding(feed),  # type: ignore[arg-type]
+        batch_sampler=[indices.tolist() for indices in order],
+        num_workers=feed.workers,
+        generator=torch.Generator(),  # else it would draw from the generator that dropout draws from
+    )
+    for indices, pixels in zip(order, loader, strict=True):
+        yield indices, pixels.to(feed.device), feed.labels[indices.to(feed.device)]
+
+
+@dataclass(frozen=True)
+class _Decoding:
+    """Images by index, as a loader's process wants them."""
+
+    feed: Feed
+
+    def __len__(self) -> int:
+        return len(self.feed)
+
+    def __getitem__(self, index: int) -> "Tensor":
+        return self.feed.images.image(index, **self.feed.how)
+
+
+def logits(model: "nn.Module", feed: Feed, batch: int) -> "Tensor":
+    """What a model in evaluation mode says of every image of a split: (N, classes) float32, on the CPU."""
+    import torch
+
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            order = torch.split(torch.arange(len(feed)), batch)
+            return torch.cat([model(pixels).float().cpu() for _, pixels, _ in batches(feed, order)])
+    finally:
+        model.train(training)
+
+
+def share_right(logits: "Tensor", labels: "Tensor", k: int = 1) -> float:
+    """Percent of images of which a right class is among the k with the largest logits (N, classes).
+
+    `labels` is (N,), or (N, classes) bool where several are right; an image without a right class is left out.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    right = labels if labels.dtype == torch.bool else F.one_hot(labels, logits.shape[1]).bool()
+    counted = right.any(dim=1)
+    hits = right.gather(1, logits.topk(k, dim=1).indices).any(dim=1)
+    return 100 * int(hits[counted].sum()) / int(counted.sum())

@@ -1,0 +1,39 @@
+"""Soft distillation (Hinton, Vinyals and Dean, 2015): the student also matches what a teacher says of every class."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import models, weights
+from bench.errors import Invalid
+from bench.trial import Distill, Input, Source
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def teacher(source: Source, seen: Input, store: Path) -> "nn.Module":
+    """The teacher, ready to be asked. It sees what the student sees, at the student's image size."""
+    loaded = weights.load(source, store)
+    if loaded.trial is not None:
+        model = loaded.trial.model
+    elif source.kind == "published":
+        model = models.resolve(source.ref.rpartition(".")[0], {})
+    else:
+        raise Invalid(f"teacher {source.ref!r}: a file does not say which model it is; teach with a trial's weights")
+    built = models.build(model, seen)
+    weights.fit(built, loaded.state, keep_head=True)
+    return built.eval().requires_grad_(False)
+
+
+def loss(student: "Tensor", teacher: "Tensor", hard: "Tensor", distill: Distill) -> "Tensor":
+    """(1 − weight)·hard + weight·T²·KL(teacher ‖ student), the mean over images, from logits (B, classes) each."""
+    from torch.nn import functional as F
+
+    temperature = distill.temperature
+    divergence = F.kl_div(
+        F.log_softmax(student / temperature, dim=1),
+        F.log_softmax(teacher / temperature, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return (1 - distill.weight) * hard + distill.weight * temperature**2 * divergence

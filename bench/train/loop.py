@@ -1,0 +1,290 @@
+"""The loop: a trial trained to complete weights, stopped and resumed anywhere between two steps without a trace."""
+
+import contextlib
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bench import attention, data, models, weights
+from bench.batches import Feed, batches, feed, logits, share_right
+from bench.errors import Diverged, Interrupted, Invalid
+from bench.files import publish
+from bench.images import stable_hash
+from bench.record import Quantity
+from bench.train import check, checkpoint, distill
+from bench.train.augment import augmented
+from bench.train.optimizer import adamw
+from bench.train.reproducible import reproducible
+from bench.train.schedule import learning_rate
+from bench.trial import Train, Trial
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from bench.attempt import Watch
+    from bench.subject import Subject
+
+CURVE = "curve.jsonl"
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far a training is, in plain data."""
+
+    step: int = 0  # done so far
+    loss_sum: float = 0.0  # over the steps of this epoch
+    last_loss: float | None = None  # of the last step
+    seconds: float = 0.0  # of earlier attempts
+    attention: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    curve: list[dict[str, float]] = field(default_factory=list)  # one row an epoch
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Training:
+    """Everything at hand while a trial is trained."""
+
+    trial: Trial
+    train: Train
+    seed: int
+    folder: Path
+    model: "nn.Module"
+    optimizer: "torch.optim.Optimizer"
+    teacher: "nn.Module | None"
+    images: Feed
+    selection: Feed | None
+    progress: Progress
+    began: float  # on the monotonic clock, seconds
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches only: the last, smaller one is left out."""
+        return len(self.images) // self.train.batch
+
+    @property
+    def seconds(self) -> float:
+        """Over all attempts."""
+        return self.progress.seconds + time.monotonic() - self.began
+
+
+def run(trial: Trial, subject: "Subject", watch: "Watch") -> dict[str, Quantity]:
+    """Train a trial into `subject.weights_folder`: see bench/train/__init__.py."""
+    assert subject.weights_folder is not None
+    said = weights.done(subject.weights_folder)
+    if said is None:
+        check(trial)
+        with reproducible(trial.execution.threads, subject.device), attention.forced(trial.attention):
+            said = _trained(_prepared(trial, subject, subject.weights_folder), watch)
+    subject.bound |= {
+        "weights": said.weights,
+        "architecture": said.architecture,
+        "data": said.data,
+        "attention": said.attention,
+        "dropped": list(said.dropped),
+    }
+    quantities = {"train_loss": Quantity(samples=(said.train_loss,), unit="nats", better="lower")}
+    if said.selection_top1 is not None:
+        quantities["selection_top1"] = Quantity(samples=(said.selection_top1,), unit="%", better="higher")
+    return quantities
+
+
+def _prepared(trial: Trial, subject: "Subject", folder: Path) -> Training:
+    """A trial at its beginning, or where its checkpoint left it."""
+    import torch
+
+    train, seed, began = trial.train, trial.seed, time.monotonic()
+    assert train is not None
+    assert seed is not None
+    publish(folder / weights.TRIAL, msgspec.json.encode(trial))
+    images, selection = _feed(trial, subject, "train"), _feed(trial, subject, "selection")
+    if len(images) < train.batch:
+        raise Invalid(f"batch {train.batch} is larger than the {len(images)} training images")
+    seen = msgspec.structs.replace(trial.input, image=train.image)
+    teacher = None if trial.distill is None else distill.teacher(trial.distill.teacher, seen, subject.store)
+    checkpoint.seed_everything(seed)
+    model = models.build(trial.model, seen, dropout=train.dropout, drop_path=train.drop_path).to(subject.device).train()
+    optimizer = adamw(model, train)
+    progress = Progress()
+    saved = checkpoint.load(folder)
+    if saved is not None:
+        progress = Progress(**saved["progress"])
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        checkpoint.restore_random_state(saved["random"], torch.device(subject.device))
+    elif train.start is not None:
+        progress.dropped += weights.fit(model, weights.load(train.start, subject.store).state, keep_head=False)
+    return Training(
+        trial=trial,
+        train=train,
+        seed=seed,
+        folder=folder,
+        model=model,
+        optimizer=optimizer,
+        teacher=teacher if teacher is None else teacher.to(subject.device),
+        images=images,
+        selection=selection if len(selection) else None,
+        progress=progress,
+        began=began,
+    )
+
+
+def _feed(trial: Trial, subject: "Subject", split: data.Split) -> Feed:
+    """A split as training sees it: the whole image at the training size."""
+    assert trial.data is not None
+    assert trial.train is not None
+    return feed(
+        data.load(trial.data, split),
+        device=subject.device,
+        workers=trial.execution.loader_workers,
+        size=trial.train.image,
+        crop=1.0,
+        interpolation="bilinear",
+    )
+
+
+def _trained(training: Training, watch: "Watch") -> weights.Done:
+    """All epochs that are left, then what says that the weights are complete."""
+    progress, per_epoch = training.progress, training.steps_per_epoch
+    saved_at = time.monotonic()
+    while progress.step < training.train.epochs * per_epoch:
+        epoch, skip = divmod(progress.step, per_epoch)
+        for indices, pixels, labels in batches(training.images, _order(training, epoch)[skip:]):
+            pixels = augmented(training.train.augment, pixels, indices, seed=training.seed, epoch=epoch)
+            progress.loss_sum += _step(training, pixels, labels)
+            progress.step += 1
+            if progress.step % per_epoch == 0:
+                _end_epoch(training, watch)
+            stop = watch.stop()
+            if stop or time.monotonic() - saved_at >= training.trial.execution.checkpoint_every_s:
+                _save(training, watch)
+                saved_at = time.monotonic()
+            if stop:
+                raise Interrupted
+    return _complete(training, watch)
+
+
+def _order(training: Training, epoch: int) -> "list[Tensor]":
+    """Indices of the images of an epoch, batch by batch: the same for every model that is trained with this seed."""
+    import torch
+
+    seed = int.from_bytes(stable_hash(f"order {training.seed} {epoch}")[:8], "big") >> 1  # torch's seeds are signed
+    order = torch.randperm(len(training.images), generator=torch.Generator().manual_seed(seed))
+    return list(torch.split(order, training.train.batch)[: training.steps_per_epoch])
+
+
+def _step(training: Training, pixels: "Tensor", labels: "Tensor") -> float:
+    """One step of the optimizer; the mean loss of the batch. Raises Diverged where that is no finite number."""
+    import torch
+
+    train, step = training.train, training.progress.step
+    at_once = training.trial.execution.micro_batch or len(pixels)
+    training.optimizer.zero_grad()
+    total = 0.0
+    with _observed(training):
+        for part, right in zip(torch.split(pixels, at_once), torch.split(labels, at_once), strict=True):
+            loss = _loss(training, part, right) * (len(part) / len(pixels))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+    if not math.isfinite(total):
+        raise Diverged(step, training.progress.last_loss)
+    training.progress.last_loss = total
+    if train.clip_grad is not None:
+        torch.nn.utils.clip_grad_norm_(training.model.parameters(), train.clip_grad)
+    for group in training.optimizer.param_groups:
+        group["lr"] = learning_rate(step, train, training.steps_per_epoch)
+    training.optimizer.step()
+    return total
+
+
+@contextlib.contextmanager
+def _observed(training: Training) -> Iterator[None]:
+    """Notes, in the first step of all, which attention kernels run."""
+    if training.progress.step:
+        yield
+        return
+    with attention.observing() as calls:
+        yield
+    training.progress.attention = calls
+
+
+def _loss(training: Training, pixels: "Tensor", labels: "Tensor") -> "Tensor":
+    """The mean over a batch: cross-entropy against smoothed labels, and the teacher's word where there is one."""
+    import torch
+    from torch.nn import functional as F
+
+    said = training.model(pixels)
+    hard = F.cross_entropy(said, labels, label_smoothing=training.train.smoothing)
+    if training.teacher is None or training.trial.distill is None:
+        return hard
+    with torch.no_grad():
+        taught = training.teacher(pixels)
+    return distill.loss(said, taught, hard, training.trial.distill)
+
+
+def _end_epoch(training: Training, watch: "Watch") -> None:
+    """One more row of the curve."""
+    progress, per_epoch = training.progress, training.steps_per_epoch
+    row = {
+        "epoch": progress.step // per_epoch,
+        "train_loss": progress.loss_sum / per_epoch,
+        "lr": training.optimizer.param_groups[0]["lr"],
+        "seconds": round(training.seconds, 3),
+    }
+    if training.selection is not None:
+        said = logits(training.model, training.selection, training.trial.execution.evaluate_batch)
+        row["selection_top1"] = share_right(said, training.selection.labels.cpu())
+    progress.loss_sum = 0.0
+    progress.curve.append(row)
+    lines = "".join(json.dumps(row) + "\n" for row in progress.curve)
+    publish(training.folder / CURVE, lines.encode(), allowed=watch.still_mine, sync=False)
+    watch.progress({**row, "epochs": training.train.epochs})
+
+
+def _save(training: Training, watch: "Watch") -> None:
+    """A checkpoint. Raises Interrupted where another process has taken the training over."""
+    import torch
+
+    state = {
+        "format": checkpoint.FORMAT,
+        "progress": asdict(training.progress) | {"seconds": training.seconds},
+        "model": training.model.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "random": checkpoint.random_state(training.images.device),
+    }
+    path = training.folder / checkpoint.NAME
+    if not publish(path, lambda file: torch.save(state, file), allowed=watch.still_mine):
+        raise Interrupted
+
+
+def _complete(training: Training, watch: "Watch") -> weights.Done:
+    """The weights, then `done.json`, then nothing that only an unfinished training needs."""
+    progress, last = training.progress, training.progress.curve[-1]
+    state = training.model.state_dict()
+    if not all(bool(value.isfinite().all()) for value in state.values()):
+        raise Diverged(progress.step, progress.last_loss)
+    written = weights.serialized(state)
+    said = weights.Done(
+        version=training.train.version,
+        weights=hashlib.sha256(written).hexdigest(),
+        architecture=weights.architecture(state),
+        data=training.images.images.fingerprint(),
+        steps=progress.step,
+        seconds=training.seconds,
+        attention=progress.attention,
+        train_loss=last["train_loss"],
+        selection_top1=last.get("selection_top1"),
+        dropped=tuple(progress.dropped),
+    )
+    for name, content in ((weights.WEIGHTS, written), (weights.DONE, msgspec.json.encode(said))):
+        if not publish(training.folder / name, content, allowed=watch.still_mine):
+            raise Interrupted
+    (training.folder / checkpoint.NAME).unlink(missing_ok=True)
+    return said

@@ -1,0 +1,182 @@
+"""Weights: what a training left in the store, a checkpoint file, or what a library publishes; loaded, never executed.
+
+store/weights/KEY/trial.json            the trial that made them
+                 /weights.safetensors   the state dict
+                 /done.json             `Done`, written last: they are complete
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bench.errors import Invalid, Needs
+from bench.trial import Frozen, Source, Trial
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FORMAT = 1
+TRIAL, WEIGHTS, DONE = "trial.json", "weights.safetensors", "done.json"
+
+WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict")
+"""Names under which other people's checkpoints keep the state dict, in the order they are tried."""
+
+
+class Done(Frozen):
+    """What a complete training says of itself. Nothing here depends on the machine but `seconds`."""
+
+    version: int  # of bench.train
+    weights: str  # sha256 of the weights file
+    architecture: str  # `architecture` of the state dict
+    data: str  # fingerprint of the training images
+    steps: int
+    seconds: float  # of training, over all attempts
+    attention: list[dict[str, Any]]  # of one step: bench.attention.observing
+    train_loss: float  # mean over the last epoch
+    selection_top1: float | None = None  # %, after the last epoch
+    dropped: tuple[str, ...] = ()  # of the weights it started from: what did not fit and was drawn anew
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A state dict, and what is known about it."""
+
+    state: "dict[str, Tensor]"
+    sha256: str
+    trial: Trial | None = None  # the trial that trained it, where it is ours
+
+
+def done(folder: Path) -> Done | None:
+    """What `done.json` says, or None where there is none."""
+    try:
+        return msgspec.json.decode((folder / DONE).read_bytes(), type=Done)
+    except FileNotFoundError:
+        return None
+
+
+def load(source: Source, store: Path) -> Loaded:
+    """Weights by where they come from. Raises Needs where they are not to be had, Invalid where they are none."""
+    if source.kind == "trial":
+        return trained(store / "weights" / source.ref)
+    if source.kind == "file":
+        return _file(Path(source.ref))
+    return _published(source.ref)
+
+
+def trained(folder: Path) -> Loaded:
+    """Complete weights of a folder of the store."""
+    said = done(folder)
+    if said is None:
+        raise Needs(f"weights {folder.name} are not in the store")
+    loaded = _file(folder / WEIGHTS)
+    if loaded.sha256 != said.weights:
+        raise Invalid(f"weights {folder.name} are not what done.json says: {loaded.sha256[:12]}, {said.weights[:12]}")
+    trial = msgspec.json.decode((folder / TRIAL).read_bytes(), type=Trial)
+    return Loaded(state=loaded.state, sha256=loaded.sha256, trial=trial)
+
+
+def _file(path: Path) -> Loaded:
+    import io
+
+    import safetensors
+    import safetensors.torch
+    import torch
+
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise Needs(f"weights {str(path)!r}: {(problem.strerror or str(problem)).lower()}") from problem
+    try:
+        if path.suffix == ".safetensors":
+            state: Any = safetensors.torch.load(data)
+        else:
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (safetensors.SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as problem:
+        raise Invalid(f"{str(path)!r} is no checkpoint: {str(problem).splitlines()[0]}") from problem
+    for name in WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(name), dict):
+            state = state[name]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise Invalid(f"{str(path)!r} holds no state dict; looked for one at the top and in {', '.join(WRAPPERS)}")
+    return Loaded(state=state, sha256=hashlib.sha256(data).hexdigest())
+
+
+def _published(ref: str) -> Loaded:
+    """A checkpoint by timm's name for it, from its cache or from where timm says it lies."""
+    library, _, name = ref.partition(":")
+    if library != "timm":
+        raise Invalid(f"published weights are timm's: 'timm:NAME.TAG', not {ref!r}")
+    import timm
+
+    try:
+        state = timm.create_model(name, pretrained=True).state_dict()
+    except RuntimeError as problem:  # an unknown tag, or a model without weights
+        raise Invalid(f"{ref}: {str(problem).splitlines()[0]}") from problem
+    except Exception as problem:
+        if not _unreachable(problem):
+            raise
+        raise Needs(f"weights {ref}: neither in this machine's cache nor to be had from the hub") from problem
+    return Loaded(state=state, sha256=hashlib.sha256(serialized(state)).hexdigest())
+
+
+def _unreachable(problem: BaseException) -> bool:
+    """Whether a network failed: OSError in the standard library and requests, classes of its own in httpx."""
+    return isinstance(problem, OSError) or type(problem).__module__.split(".")[0] in ("httpx", "huggingface_hub")
+
+
+def serialized(state: "dict[str, Tensor]") -> bytes:
+    """A state dict as the bytes of a safetensors file: equal weights, equal bytes."""
+    import safetensors.torch
+
+    return safetensors.torch.save({name: value.detach().cpu().contiguous().clone() for name, value in state.items()})
+
+
+def architecture(state: "dict[str, Tensor]") -> str:
+    """A digest of names, shapes and types: what a model is whatever its values are."""
+    lines = [f"{name} {tuple(value.shape)} {value.dtype}\n" for name, value in sorted(state.items())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def fit(model: "nn.Module", state: "dict[str, Tensor]", *, keep_head: bool) -> tuple[str, ...]:
+    """Load weights into a model, learned positions resampled where the image size differs. Raises Invalid.
+
+    Unless the head must be kept, one for other classes is left behind: its names are returned.
+    """
+    adapted = _adapted(model, state)
+    own = model.state_dict()
+    different = [name for name in own if name in adapted and own[name].shape != adapted[name].shape]
+    dropped = () if keep_head else tuple(name for name in different if name.startswith(_heads(model)))
+    missing = [name for name in own if name not in adapted]
+    for reason, names in (
+        ("have another shape", [name for name in different if name not in dropped]),
+        ("are missing", missing),
+        ("are unknown", [name for name in adapted if name not in own]),
+    ):
+        if names:
+            raise Invalid(
+                f"these weights do not fit the model: {len(names)} of {len(own)} {reason}, first {names[0]!r}"
+            )
+    model.load_state_dict({name: value for name, value in adapted.items() if name not in dropped}, strict=False)
+    return dropped
+
+
+def _adapted(model: "nn.Module", state: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """A state dict for another image size: our models know how, and so do the files of timm's."""
+    ours: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = getattr(model, "adapt", None)
+    if ours is not None:
+        return ours(state)
+    module = sys.modules[type(model).__module__]
+    adapt = getattr(module, "checkpoint_filter_fn", None)
+    return dict(adapt(state, model)) if adapt and module.__name__.startswith("timm.") else dict(state)
+
+
+def _heads(model: "nn.Module") -> tuple[str, ...]:
+    """Beginnings of the names of the classifier's weights."""
+    named = getattr(model, "CLASSIFIER", None) or getattr(model, "pretrained_cfg", {}).get("classifier") or ()
+    return tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))
