@@ -73,6 +73,10 @@ def failure_of(problem: BaseException) -> Failure:
         return Failure(kind="diverged", reason=said, step=problem.step, value=problem.value)
     if isinstance(problem, Needs):
         return Failure(kind="needs", reason=said)
+    if isinstance(problem, ModuleNotFoundError) and problem.name and not problem.name.startswith("bench."):
+        return Failure(
+            kind="needs", reason=f"the Python package {problem.name.partition('.')[0]!r}, not installed here"
+        )
     if isinstance(problem, UserError):
         return Failure(kind="invalid", reason=said)
     if isinstance(problem, Upstream):

@@ -59,6 +59,7 @@ def test_the_version_of_a_library_that_asks_for_a_repeat_is_bound(tmp_path):
         ("raise memory", Failure(kind="out_of_memory", reason="no memory left")),
         ("raise value", Failure(kind="crashed", reason="ValueError: first line")),
         ("raise exit", Failure(kind="crashed", reason="SystemExit: 3")),
+        ("raise import", Failure(kind="needs", reason="the Python package 'timm', not installed here")),
         ("raise silent", Failure(kind="crashed", reason="RuntimeError")),
         ("nan nan", Failure(kind="crashed", reason="ValueError: points came out as nan")),
         ("nan inf", Failure(kind="crashed", reason="ValueError: points came out as inf")),

@@ -50,6 +50,7 @@ def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:
             "value": ValueError("first line\nsecond line"),
             "exit": SystemExit(3),
             "silent": RuntimeError(),
+            "import": ModuleNotFoundError("No module named 'timm.layers'", name="timm.layers"),
         }[argument]
     elif act == "nan":
         value = float(argument)
