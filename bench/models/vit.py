@@ -36,7 +36,7 @@ def check(knobs: Knobs, input: Input) -> None:
     if knobs.dim % knobs.heads:
         raise Invalid(f"{where}: heads {knobs.heads} do not divide dim {knobs.dim}; allowed: {_divisors(knobs.dim)}")
     if int(knobs.dim * knobs.mlp_ratio) < 1:
-        raise Invalid(f"{where}: mlp_ratio {knobs.mlp_ratio} leaves no hidden unit; allowed: {1 / knobs.dim} and more")
+        raise Invalid(f"{where}: mlp_ratio {knobs.mlp_ratio:g} leaves no hidden unit of dim {knobs.dim}")
     multiple, what, size = {
         "sincos1d": (2, "dim", knobs.dim),
         "sincos2d": (4, "dim", knobs.dim),

@@ -1,0 +1,11 @@
+"""Measures by name: one file each, found by it. The interface; everything at module level is torch-free:
+
+    '''NAME: what comes out, in which unit, by whose definition.'''
+    VERSION: int
+    DEPENDS_ON: tuple[str, ...]                  fields of Trial that the value depends on; "weights": the weights key
+    PRODUCES: dict[str, tuple[str, str | None]]  quantity → (unit, "higher" | "lower" | None)
+    REMEASURE_IF_CHANGED: tuple[str, ...]        optional: libraries whose new version asks for a repeat
+    def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]
+
+A measure raises `Invalid` for what cannot be measured, and whatever else happens becomes a typed failure in the worker.
+"""

@@ -1,0 +1,100 @@
+"""Architectures by name: ours by file (`vit`), libraries' by prefix (`timm:NAME`, `torchvision:NAME`).
+
+The interface of a file in this folder; everything at module level is torch-free:
+
+    VERSION: int                          a change of what `build` yields is a new version
+    class Knobs(Frozen)                   every argument with its default (the owner of a default states it);
+                                          a library's file has `LIBRARY = True` and no Knobs: arguments stay as given
+    def check(knobs, input) -> None       raises Invalid, one line, for what cannot be built
+    def notes(knobs, input) -> list[str]  what will be built otherwise than the reader may think (optional)
+    def build(knobs, input, *, dropout, drop_path) -> nn.Module      maps (B, C, H, W) to logits (B, classes)
+
+A library's file has instead: `names() -> tuple[str, ...]` (torch-free, without importing the library),
+`default_image(name) -> int`, and `build(name, arguments, input, *, dropout, drop_path)`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bench import registry
+from bench.errors import Invalid, UserError, unknown
+from bench.trial import Input, Model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LIBRARIES = ("timm", "torchvision")
+
+
+def canonical_name(name: str) -> str:
+    """`vit` stays, `swin_tiny_patch4_window7_224` becomes `timm:…`; an unknown name is one line with the nearest."""
+    library, colon, rest = name.partition(":")
+    if colon:
+        if library not in LIBRARIES:
+            raise UserError(unknown("model library", library, LIBRARIES))
+        known = registry.load("models", library).names()
+        if rest.split(".")[0] not in known:
+            raise UserError(unknown(f"{library} model", rest, known))
+        return name
+    if name in our_names():
+        return name
+    timm = registry.load("models", "timm").names()
+    if name.split(".")[0] in timm:
+        return f"timm:{name}"
+    raise UserError(unknown("model", name, (*our_names(), *timm)))
+
+
+def our_names() -> tuple[str, ...]:
+    """Models that a file here (or another package) states, libraries apart."""
+    return tuple(name for name in registry.names("models") if name not in LIBRARIES)
+
+
+def resolve(name: str, knobs: dict[str, Any]) -> Model:
+    """A model with its knobs checked against its own schema, defaults filled in. Raises UserError."""
+    name = canonical_name(name)
+    library = name.partition(":")[0] if ":" in name else None
+    module = registry.load("models", library or name)
+    if library is not None:
+        empty = [knob for knob, value in knobs.items() if value is None]
+        if empty:  # timm drops arguments that are None without a word: the key would name what was not built
+            raise UserError(f"{name}: argument {empty[0]!r} is null; leave it out to take the library's default")
+        return Model(name=name, version=module.VERSION, knobs=dict(knobs))
+    for knob in knobs:
+        if knob not in module.Knobs.__struct_fields__:
+            raise UserError(unknown("field", f"model.{knob}", (f"model.{f}" for f in module.Knobs.__struct_fields__)))
+    try:
+        filled = msgspec.convert(knobs, module.Knobs, strict=True)
+    except msgspec.ValidationError as problem:
+        raise UserError(f"model {name}: {problem}") from problem
+    return Model(name=name, version=module.VERSION, knobs=msgspec.to_builtins(filled))
+
+
+def check(model: Model, input_: Input) -> list[str]:
+    """Apply a model's rules (raises Invalid) and return its notes: what is built otherwise than it reads."""
+    if ":" in model.name:
+        return []
+    module = registry.load("models", model.name)
+    knobs = msgspec.convert(model.knobs, module.Knobs)
+    module.check(knobs, input_)
+    return list(module.notes(knobs, input_)) if hasattr(module, "notes") else []
+
+
+def build(model: Model, input_: Input, *, dropout: float = 0.0, drop_path: float = 0.0) -> "nn.Module":
+    """The module, on the current default device (use `with torch.device("meta")` for shapes alone).
+
+    Raises Invalid when the library refuses its arguments.
+    """
+    library, colon, rest = model.name.partition(":")
+    if colon:
+        module = registry.load("models", library)
+        try:
+            built: nn.Module = module.build(rest, model.knobs, input_, dropout=dropout, drop_path=drop_path)
+        except TypeError as problem:
+            raise Invalid(f"{model.name}: {str(problem).splitlines()[0]}") from problem
+        return built
+    module = registry.load("models", model.name)
+    knobs = msgspec.convert(model.knobs, module.Knobs)
+    module.check(knobs, input_)
+    ours: nn.Module = module.build(knobs, input_, dropout=dropout, drop_path=drop_path)
+    return ours

@@ -1,0 +1,66 @@
+"""A record: what happened when one measure ran once. One line of JSON, never changed afterwards.
+
+Format 1 (a reader skips lines whose `format` it does not know, and says so):
+    {"event": "start", "format": 1, "key", "measure", "attempt", "time", "host", "pid"}
+    {"event": "end",   "format": 1, "key", "measure", "version", "attempt", "time", "seconds", "trial",
+     "quantities" | "failure", "bound", "environment", "artifacts"}
+"""
+
+from typing import Any, Literal
+
+from bench.trial import Frozen, Trial
+
+FORMAT = 1
+
+TRAIN = "train"
+"""The measure name of a training's own record: its key is the weights key."""
+
+
+class Quantity(Frozen):
+    """One measured quantity: raw samples, summarised only in reports."""
+
+    samples: tuple[float, ...]  # in the order measured
+    unit: str  # base units: "parameters", "multiply-adds", "%", "images/s", "bytes", "s"
+    better: Literal["higher", "lower"] | None  # None: neither (a number of layers)
+
+
+FailureKind = Literal["crashed", "out_of_memory", "diverged", "timed_out", "killed", "invalid", "needs", "upstream"]
+
+
+class Failure(Frozen):
+    """A typed failure. `reason` is one line that a reader of the table understands."""
+
+    kind: FailureKind
+    reason: str
+    step: int | None = None  # diverged: at which step
+    value: float | None = None  # diverged: the last finite value of the loss
+
+
+class Start(Frozen, tag_field="event", tag="start"):
+    """A measurement began. More starts than ends say that something was in flight when its process went."""
+
+    key: str
+    measure: str
+    attempt: str
+    time: str  # ISO 8601, UTC
+    host: str
+    pid: int
+    format: int = FORMAT
+
+
+class Record(Frozen, tag_field="event", tag="end"):
+    """A measurement ended, in quantities or in a typed failure."""
+
+    key: str
+    measure: str
+    version: int
+    attempt: str
+    time: str  # ISO 8601, UTC, at the end
+    seconds: float
+    trial: Trial
+    quantities: dict[str, Quantity] = {}
+    failure: Failure | None = None
+    bound: dict[str, Any] = {}  # known only at run time, compared when read: data and weights fingerprints …
+    environment: dict[str, Any] = {}  # bench.machine.environment()
+    artifacts: dict[str, str] = {}  # name: path inside the store
+    format: int = FORMAT

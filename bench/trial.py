@@ -1,0 +1,119 @@
+"""A trial: everything that decides one outcome, resolved, as plain frozen data.
+
+Fields are of three kinds. *Identity* decides the outcome and enters the keys (`bench/identity.py`); *execution* says
+how the work is carried out (recorded, never hashed: threads, loader workers, micro-batches); *labels* are for people.
+Nothing here may say `auto`: what a spec leaves open is resolved before a trial exists (`ablations/resolve.py`), from
+the recipe, the model's knobs or the data set, whoever states that default.
+"""
+
+from typing import Annotated, Any, Literal, dataclass_transform
+
+import msgspec
+from msgspec import Meta
+
+EXECUTION: dict[str, Any] = {"kind": "execution"}
+"""Marks a field that is recorded but never hashed: `Annotated[int, Meta(extra=EXECUTION)]`."""
+
+
+@dataclass_transform(frozen_default=True)  # for type checkers; kw_only is not inherited: a struct that needs it says so
+class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Plain data: frozen, and a name that does not exist is an error."""
+
+
+class Model(Frozen):
+    """An architecture. Library models keep their prefix (`timm:NAME`); ours are bare names (`vit`)."""
+
+    name: str
+    version: int = 1  # of our file in bench/models
+    knobs: dict[str, Any] = {}  # ours: every knob, defaults resolved; a library's: the arguments given, as given
+
+
+class Input(Frozen):
+    """What the model eats: images (B, channels, image, image), out come `classes` logits."""
+
+    image: Annotated[int, Meta(ge=1)]  # pixels a side
+    channels: Annotated[int, Meta(ge=1)] = 3
+    classes: Annotated[int, Meta(ge=0)] = 1000  # 0: no head
+
+
+class Data(Frozen):
+    """Training and evaluation images by name; which files these were is bound to the record, not hashed."""
+
+    name: str
+    version: int = 1
+    options: dict[str, Any] = {}  # the data set's own, resolved
+    subset: Annotated[float, Meta(gt=0, le=1)] = 1.0  # share of the train split, the same images for every seed
+    at: Annotated[dict[str, Any], Meta(extra=EXECUTION)] = {}  # its options that say where, not what: root
+
+
+class Source(Frozen):
+    """Weights that a trial starts from, is taught by, or measures."""
+
+    kind: Literal["trial", "published", "file"]
+    ref: str  # a weights key; a library's name for the checkpoint (timm:NAME.TAG); a file's path
+
+
+class Train(Frozen):
+    """A training recipe with nothing left open. `image` is the training resolution in pixels."""
+
+    image: int
+    epochs: Annotated[int, Meta(ge=1)]
+    batch: Annotated[int, Meta(ge=1)]
+    optimizer: Literal["adamw"]
+    lr: Annotated[float, Meta(gt=0)]
+    min_lr: Annotated[float, Meta(ge=0)]
+    weight_decay: Annotated[float, Meta(ge=0)]
+    warmup_epochs: Annotated[float, Meta(ge=0)]
+    smoothing: Annotated[float, Meta(ge=0, lt=1)]
+    clip_grad: Annotated[float, Meta(gt=0)] | None  # largest norm of the gradient; None: not clipped
+    dropout: Annotated[float, Meta(ge=0, lt=1)]
+    drop_path: Annotated[float, Meta(ge=0, lt=1)]
+    augment: str  # named in bench/train/augment.py: "none", "shift1", …
+    start: Source | None = None
+    version: int = 1  # of bench/train
+
+
+class Distill(Frozen):
+    """Knowledge distillation: loss = (1 − weight)·CE + weight·T²·KL(teacher ‖ student) (Hinton et al., 2015)."""
+
+    teacher: Source
+    kind: Literal["soft"] = "soft"
+    temperature: Annotated[float, Meta(gt=0)] = 3.0
+    weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
+
+
+class Evaluate(Frozen):
+    """The protocol of an accuracy: resize so that the crop is `crop` of the shorter side, centre crop at `image`."""
+
+    image: int
+    crop: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    split: Literal["report", "selection"] = "report"
+
+
+class Execution(Frozen):
+    """How the work is carried out: recorded with the record, no part of any key."""
+
+    device: Literal["cpu", "cuda"] | None = None  # None: the worker's GPU where it has one, else the CPU
+    threads: Annotated[int, Meta(ge=1)] = 1  # torch threads: another number gives other bits on a CPU
+    micro_batch: Annotated[int, Meta(ge=1)] | None = None  # images at once; the effective batch stays `train.batch`
+    evaluate_batch: Annotated[int, Meta(ge=1)] = 256
+    loader_workers: Annotated[int, Meta(ge=0)] = 0
+    checkpoint_every_s: Annotated[float, Meta(ge=0)] = 30.0  # seconds between checkpoints; 0: after every step
+
+
+class Trial(Frozen):
+    """Everything that decides one outcome."""
+
+    model: Model
+    input: Input
+    task: Literal["classify"] = "classify"
+    data: Data | None = None
+    train: Train | None = None
+    distill: Distill | None = None
+    weights: Source | None = None  # measured as they are; a trial that trains measures its own
+    evaluate: Evaluate | None = None
+    precision: Literal["fp32"] = "fp32"
+    attention: Literal["torch", "math", "flash", "efficient", "cudnn"] = "torch"  # torch: its own choice, recorded
+    seed: int | None = None
+    execution: Annotated[Execution, Meta(extra=EXECUTION)] = Execution()

@@ -1,0 +1,217 @@
+import msgspec
+import pytest
+import torch
+from timm.layers.pos_embed_sincos import RotaryEmbeddingCat
+from timm.models.vision_transformer import VisionTransformer
+
+from bench import models
+from bench.errors import Invalid, UserError
+from bench.trial import Input
+
+POSITIONS = ("none", "learned", "sincos1d", "sincos2d", "relative", "rope")
+SMALL = {"patch": 2, "dim": 48, "depth": 2, "heads": 4}
+DIGITS = Input(image=8, channels=1, classes=10)
+
+
+def _vit(input_=DIGITS, *, seed=0, **knobs):
+    torch.manual_seed(seed)
+    return models.build(models.resolve("vit", SMALL | knobs), input_).eval()
+
+
+def _parameters(model):
+    return sum(value.numel() for value in model.parameters())
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+@pytest.mark.parametrize("pos_embed", POSITIONS)
+@pytest.mark.parametrize(
+    ("input_", "knobs"), [(DIGITS, SMALL), (Input(image=32, channels=3, classes=7), {**SMALL, "patch": 8, "depth": 3})]
+)
+def test_parameters_are_what_the_closed_form_says(pos_embed, pool, input_, knobs):
+    patch, dim, depth, heads = knobs["patch"], knobs["dim"], knobs["depth"], knobs["heads"]
+    grid, token = input_.image // patch, int(pool == "token")
+    embedding = (patch**2 * input_.channels + 1) * dim
+    block = 2 * 2 * dim + (dim + 1) * 3 * dim + (dim + 1) * dim + (dim + 1) * 4 * dim + (4 * dim + 1) * dim
+    positions = {"learned": (grid**2 + token) * dim, "relative": depth * heads * ((2 * grid - 1) ** 2 + 3 * token)}
+    head = (dim + 1) * input_.classes
+    expected = embedding + token * dim + depth * block + 2 * dim + head + positions.get(pos_embed, 0)
+    assert _parameters(_vit(input_, **knobs, pos_embed=pos_embed, pool=pool)) == expected
+
+
+def test_vit_base_at_224_has_the_parameters_of_the_paper():
+    with torch.device("meta"):
+        model = models.build(models.resolve("vit", {"dim": 768, "heads": 12}), Input(image=224))
+    assert _parameters(model) == 86_567_656
+
+
+@pytest.mark.parametrize(("pos_embed", "theirs"), [("learned", "learn"), ("none", "none")])
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_with_the_same_weights_it_says_what_timms_vit_says(pos_embed, theirs, pool):
+    ours = _vit(pos_embed=pos_embed, pool=pool)
+    timms = VisionTransformer(
+        img_size=8,
+        patch_size=2,
+        in_chans=1,
+        num_classes=10,
+        embed_dim=48,
+        depth=2,
+        num_heads=4,
+        pos_embed=theirs,
+        class_token=pool == "token",
+        global_pool="token" if pool == "token" else "avg",
+        fc_norm=False,
+    ).eval()
+    timms.load_state_dict(ours.state_dict())
+    images = torch.randn(3, 1, 8, 8)
+    assert (ours(images) - timms(images)).abs().max() < 1e-6
+
+
+def _shuffled(images, patch):
+    """The same patches in another order."""
+    side = images.shape[-1] // patch
+    patches = images.unfold(2, patch, patch).unfold(3, patch, patch).flatten(2, 3)  # (B, C, N, p, p)
+    mixed = patches[:, :, torch.randperm(side**2, generator=torch.Generator().manual_seed(5))]
+    return mixed.unflatten(2, (side, side)).permute(0, 1, 2, 4, 3, 5).reshape(images.shape)
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+@pytest.mark.parametrize("pos_embed", POSITIONS)
+def test_only_without_positions_the_order_of_the_patches_does_not_matter(pos_embed, pool):
+    model = _vit(pos_embed=pos_embed, pool=pool).double()
+    images = torch.randn(2, 1, 8, 8, dtype=torch.float64)
+    moved = (model(images) - model(_shuffled(images, 2))).abs().max()
+    assert moved < 1e-13 if pos_embed == "none" else moved > 1e-7
+
+
+def test_models_of_one_seed_start_alike_everywhere_but_in_their_positions():
+    states = {pos_embed: _vit(pos_embed=pos_embed).state_dict() for pos_embed in POSITIONS}
+    for name, value in states["none"].items():
+        for state in states.values():
+            assert torch.equal(state[name], value), name
+    assert not torch.equal(states["none"]["head.weight"], _vit(seed=1, pos_embed="none").state_dict()["head.weight"])
+
+
+def test_the_sine_tables_are_those_of_the_papers_and_no_weights():
+    model = _vit(pos_embed="sincos1d")
+    assert "pos_embed" not in model.state_dict()
+    table = model.pos_embed[0]  # (17, 48)
+    assert torch.equal(table[0], torch.zeros(48))  # the class token
+    for place in (0, 1, 15):
+        for pair in (0, 5, 23):
+            angle = torch.tensor(place / 10_000 ** (pair / 24), dtype=torch.float64)
+            assert table[1 + place, pair].item() == pytest.approx(angle.sin().item(), abs=1e-6)
+            assert table[1 + place, 24 + pair].item() == pytest.approx(angle.cos().item(), abs=1e-6)
+    table = _vit(pos_embed="sincos2d").pos_embed[0, 1:].view(4, 4, 4, 12)  # row, column, (sin, cos) of each, bands
+    assert torch.equal(table[2, 0, :2], table[2, 3, :2])  # one half knows the row only
+    assert torch.equal(table[0, 2, 2:], table[3, 2, 2:])  # the other the column
+    assert not torch.equal(table[2, 0, 2:], table[2, 3, 2:])
+
+
+def test_a_relative_bias_depends_on_the_offset_alone_and_the_class_token_has_its_own():
+    bias = _vit(pos_embed="relative").blocks[1].relative.get_bias()[0]  # (heads, 17, 17)
+    patches = bias[:, 1:, 1:].reshape(4, 4, 4, 4, 4)  # heads, row and column of the query, of the key
+    assert torch.equal(patches[:, 0, 0, 1, 2], patches[:, 2, 1, 3, 3])
+    assert not torch.equal(patches[:, 0, 0, 1, 2], patches[:, 1, 2, 0, 0])
+    assert bias[0, 0, 1:].unique().numel() == bias[0, 1:, 0].unique().numel() == 1
+    assert bias[0, 0, 0].item() not in bias[0, 1:, 1:].unique().tolist()
+
+
+def test_rope_turns_the_patches_and_leaves_the_class_token():
+    model = _vit(pos_embed="rope")
+    rotation = model.rope.get_embed()
+    assert torch.equal(rotation, RotaryEmbeddingCat(12, in_pixels=False, feat_shape=[4, 4]).get_embed())
+    attention = model.blocks[0].attn
+    alone = torch.zeros(1, 17, 48)
+    alone[:, 0] = torch.randn(48)  # only the class token says anything: its score with itself must not move
+    with_rope, without = attention(alone, rope=rotation), attention(alone)
+    assert torch.allclose(with_rope, without, atol=1e-6)
+    patches = torch.randn(1, 17, 48) * 10
+    assert not torch.allclose(attention(patches, rope=rotation), attention(patches), atol=1e-4)
+
+
+@pytest.mark.parametrize("pos_embed", POSITIONS)
+def test_it_is_built_without_memory_on_the_meta_device(pos_embed):
+    with torch.device("meta"):
+        model = _vit(pos_embed=pos_embed)
+        assert model(torch.empty(2, 1, 8, 8)).shape == (2, 10)
+    assert {value.device.type for value in model.state_dict().values()} == {"meta"}
+
+
+def test_no_classes_means_no_head():
+    assert _vit(Input(image=8, channels=1, classes=0))(torch.randn(2, 1, 8, 8)).shape == (2, 48)
+
+
+def test_drop_path_grows_with_depth_and_dropout_is_where_the_paper_has_it():
+    model = models.build(models.resolve("vit", {**SMALL, "depth": 3}), DIGITS, dropout=0.2, drop_path=0.3)
+    assert [block.drop_path.drop_prob for block in model.blocks] == pytest.approx([0, 0.15, 0.3])
+    dropping = {name: part.p for name, part in model.named_modules() if isinstance(part, torch.nn.Dropout)}
+    assert dropping["dropout"] == dropping["blocks.0.attn.proj_drop"] == dropping["blocks.2.mlp.drop2"] == 0.2
+    assert dropping["blocks.0.attn.attn_drop"] == 0
+
+
+@pytest.mark.parametrize(
+    ("knobs", "reason"),
+    [
+        ({"patch": 3}, "vit at 8: patch 3 does not divide the image; allowed: 1, 2, 4, 8"),
+        ({"heads": 5}, "vit at 8: heads 5 do not divide dim 48; allowed: 1, 2, 3, 4, 6, 8, 12, 16, 24, 48"),
+        (
+            {"dim": 6, "heads": 1, "pos_embed": "sincos2d"},
+            "vit at 8: pos_embed sincos2d needs dim to be a multiple of 4, not 6",
+        ),
+        (
+            {"dim": 5, "heads": 1, "pos_embed": "sincos1d"},
+            "vit at 8: pos_embed sincos1d needs dim to be a multiple of 2, not 5",
+        ),
+        ({"heads": 8, "pos_embed": "rope"}, "vit at 8: pos_embed rope needs dim / heads to be a multiple of 4, not 6"),
+        ({"mlp_ratio": 0.01}, "vit at 8: mlp_ratio 0.01 leaves no hidden unit of dim 48"),
+    ],
+)
+def test_what_cannot_be_built_is_one_line(knobs, reason):
+    with pytest.raises(Invalid) as raised:
+        models.check(models.resolve("vit", SMALL | knobs), DIGITS)
+    assert str(raised.value) == reason
+
+
+def test_a_level_that_does_not_exist_is_a_line_and_defaults_are_stated():
+    with pytest.raises(UserError, match="model vit: Invalid enum value 'ropes'"):
+        models.resolve("vit", {"pos_embed": "ropes"})
+    with pytest.raises(UserError, match=r"no field 'model.pach'; nearest: 'model.patch'"):
+        models.resolve("vit", {"pach": 2})
+    assert models.resolve("vit", {}).knobs == {
+        "patch": 16,
+        "dim": 192,
+        "depth": 12,
+        "heads": 3,
+        "mlp_ratio": 4.0,
+        "qkv_bias": True,
+        "pos_embed": "learned",
+        "pool": "token",
+    }
+
+
+@pytest.mark.parametrize("pos_embed", ["learned", "relative"])
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_at_another_image_size_tables_are_resampled_and_the_class_tokens_part_is_kept(pos_embed, pool):
+    small = _vit(pos_embed=pos_embed, pool=pool)
+    with torch.no_grad():
+        for name, value in small.named_parameters():
+            if "pos_embed" in name or "bias_table" in name:
+                value.fill_(0.5)  # a constant stays one however it is interpolated
+    large = _vit(msgspec.structs.replace(DIGITS, image=16), pos_embed=pos_embed, pool=pool)
+    adapted = large.adapt(small.state_dict())
+    shapes = {name: value.shape for name, value in large.state_dict().items()}
+    assert {name: value.shape for name, value in adapted.items()} == shapes
+    changed = {name for name in adapted if adapted[name].shape != small.state_dict()[name].shape}
+    assert changed
+    for name in changed:
+        assert torch.allclose(adapted[name], torch.tensor(0.5), atol=1e-5)
+
+
+def test_positions_keep_their_order_when_resampled():
+    small = _vit(pos_embed="learned")
+    with torch.no_grad():
+        small.pos_embed[0, 1:] = torch.arange(4.0).repeat_interleave(4)[:, None]  # the row of every patch
+    large = _vit(msgspec.structs.replace(DIGITS, image=16), pos_embed="learned")
+    rows = large.adapt(small.state_dict())["pos_embed"][0, 1:, 0].view(8, 8)
+    assert torch.allclose(rows[:, :1].expand(8, 8), rows, atol=1e-5)
+    assert (rows[1:, 0] > rows[:-1, 0]).all()
