@@ -23,7 +23,7 @@ LADDERS["multiply-adds"] = LADDERS["parameters"]
 SHORT = {"images/s": "img/s"}
 DECIMALS_WITHOUT_NOISE = {"%": 2, "points": 2}
 MOST_DECIMALS = 4
-REACHED = 0.9  # 0.99M says as much as 990.0k
+ALMOST = 0.9  # of a million or more: 0.99M says as much as 990.0k; but 906 is exact and 0.91k is not
 TOO_LONG = 1e5  # beside 57.3k nobody reads 900,000.0k: then 0.057M beside 900.000M
 
 
@@ -38,7 +38,7 @@ class Scale(Frozen):
 
 def scale(unit: str | None, values: Iterable[float], stds: Iterable[float] = ()) -> Scale:
     """The scale of a column: the largest at which its smallest number still shows, decimals as the noise allows."""
-    sizes = sorted(abs(value) for value in values if value and math.isfinite(value))
+    sizes = sorted(abs(float(value)) for value in values if value and math.isfinite(value))
     if unit in LADDERS:
         divisor, name, decimals = _rung(LADDERS[unit], sizes)
     else:
@@ -77,7 +77,8 @@ def _rung(ladder: tuple[tuple[float, str, int], ...], sizes: list[float]) -> tup
     """Divisor, name and decimals: the largest rung that the smallest size reaches, unless the largest then runs on."""
     if not sizes:
         return ladder[0]
-    first = max((at for at, rung in enumerate(ladder) if sizes[0] / rung[0] >= REACHED), default=0)
+    reached = (at for at, rung in enumerate(ladder) if sizes[0] / rung[0] >= (ALMOST if rung[0] >= 1e6 else 1))
+    first = max(reached, default=0)
     divisor, name, decimals = next((rung for rung in ladder[first:] if sizes[-1] / rung[0] < TOO_LONG), ladder[-1])
     return divisor, name, max(decimals, _decimals(sizes[0] / divisor, 2))
 

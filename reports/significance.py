@@ -153,7 +153,7 @@ def _residual_std(rows: list[list[float]]) -> float:
 
 
 def _told_apart(row: list[float], best: list[float], critical: float) -> bool:
-    """Whether the means differ by more than Tukey's critical difference and the paired t-test's, either 0 without noise."""
+    """Whether the means differ by more than the critical differences of both tests; without noise these are 0."""
     paired = summary([ours - theirs for ours, theirs in zip(row, best, strict=True)])
     assert paired.std is not None
     rounding = SAME * max(abs(value) for value in (*row, *best))
@@ -172,16 +172,13 @@ def _critical_q(rows: int, freedom: int) -> float:
 def _detectable(rows: int, seeds: int, std: float) -> float:
     """Difference of two rows at which Tukey's test says so in 80 % of the cases, by the noncentral t distribution.
 
-    The shift δ of that distribution solves P(|T| > q/√2) = 0.8; the difference is then δ·std·√(2/seeds).
+    The shift δ of that distribution solves P(T > q/√2) = 0.8, and the difference is δ·std·√(2/seeds). That the test
+    says so with the wrong sign has a chance below 10^-5 there and is left out.
     """
     from scipy.optimize import brentq
     from scipy.special import nctdtr
 
     freedom = (rows - 1) * (seeds - 1)
     critical = _critical_q(rows, freedom) / math.sqrt(2)
-
-    def power(shift: float) -> float:
-        return 1 - float(nctdtr(freedom, shift, critical)) + float(nctdtr(freedom, shift, -critical))
-
-    shift = brentq(lambda shift: power(shift) - POWER, 0, 4 * critical + 10)
+    shift = brentq(lambda shift: 1 - POWER - float(nctdtr(freedom, shift, critical)), 0, 2 * critical + 3)
     return float(shift) * std * math.sqrt(2 / seeds)

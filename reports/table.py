@@ -9,10 +9,24 @@ from typing import Literal
 from bench.trial import Frozen
 
 State = Literal[
-    "measured", "pending", "running", "failed", "invalid", "needs", "not_applicable", "conflict",
+    "measured",
+    "pending",
+    "running",
+    "failed",
+    "invalid",
+    "needs",
+    "not_applicable",
+    "conflict",
 ]
 Verdict = Literal[
-    "reproduced", "close", "explained", "deviates", "within_noise", "not_comparable", "pending", "failed",
+    "reproduced",
+    "close",
+    "explained",
+    "deviates",
+    "within_noise",
+    "not_comparable",
+    "pending",
+    "failed",
 ]
 
 

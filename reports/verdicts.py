@@ -102,7 +102,7 @@ def noise_of_difference(number: Printed, measured: Measured) -> float | None:
 def _count(number: Printed, measured: Measured, second: float | None) -> tuple[Verdict, float | None, str | None]:
     """Counts have no noise."""
     off = deviation(number, measured.samples[0])
-    if off == 0:
+    if number.holds(measured.samples[0]):
         return "reproduced", off, None
     if second is not None and number.holds(second):
         return "explained", off, None
@@ -113,11 +113,12 @@ def _accuracy(number: Printed, measured: Measured, second: float | None) -> tupl
     """The difference against the noise; the printed digits count as part of it."""
     mean = summary(measured.samples).mean
     off = deviation(number, mean)
-    if off == 0 and not measured.seeded:
+    inside = number.holds(mean)
+    if inside and not measured.seeded:
         return "reproduced", off, None
     noise = noise_of_difference(number, measured)
-    beyond = 0.0 if off == 0 else mean - number.nearest_end(mean)
-    if off == 0 or (noise is not None and abs(beyond) <= noise):
+    beyond = 0.0 if inside else mean - number.nearest_end(mean)
+    if inside or (noise is not None and abs(beyond) <= noise):
         return "within_noise", off, None
     if second is not None and number.holds(second):
         return "explained", off, None
