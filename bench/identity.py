@@ -24,6 +24,9 @@ KEY_LENGTH = 20  # hex digits: 80 bits; among 10^9 keys a collision has a chance
 NEUTRAL: dict[tuple[str, str], Any] = {}
 """(struct, field) → the value at which a field added after format 1 is left out of the hash."""
 
+MOST_SEEN = 1024
+_SEEN: dict[int, tuple[msgspec.Struct, dict[str, Any]]] = {}
+
 
 @cache
 def _identity_fields(struct: type) -> tuple[tuple[str, bool, Any], ...]:
@@ -46,12 +49,7 @@ def execution_fields(struct: type) -> tuple[str, ...]:
 def canonical(value: Any) -> Any:
     """Plain data whose JSON is the same whenever the meaning is: integral floats as integers, no execution fields."""
     if isinstance(value, msgspec.Struct):
-        kept = {}
-        for name, has_neutral, neutral in _identity_fields(type(value)):
-            inner = getattr(value, name)
-            if not (has_neutral and inner == neutral):
-                kept[name] = canonical(inner)
-        return kept
+        return _canonical_struct(value)
     if isinstance(value, dict):
         return {str(name): canonical(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -61,6 +59,23 @@ def canonical(value: Any) -> Any:
             raise UserError(f"{value!r} is no value of a trial: numbers must be finite")
         return int(value) if value.is_integer() else value
     return value
+
+
+def _canonical_struct(value: msgspec.Struct) -> dict[str, Any]:
+    """Trials of a grid share their sections, as the same objects: each is made plain once."""
+    known = _SEEN.get(id(value))
+    if known is not None and known[0] is value:
+        return known[1]
+    kept = {}
+    for name, has_neutral, neutral in _identity_fields(type(value)):
+        inner = getattr(value, name)
+        if not (has_neutral and inner == neutral):
+            kept[name] = canonical(inner)
+    if not isinstance(value, Trial):  # of its kind there is no second
+        if len(_SEEN) >= MOST_SEEN:
+            _SEEN.clear()
+        _SEEN[id(value)] = (value, kept)  # holding the struct keeps its id its own
+    return kept
 
 
 def digest(payload: Any) -> str:

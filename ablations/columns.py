@@ -1,0 +1,160 @@
+"""Columns: what a table shows of every row. Quantities that are measured, fields of the trial, facts of the row."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ablations.design import Change, Context, changes_of
+from ablations.fields import Path, check_path, is_field, paths, split
+from ablations.schema import ColumnHead, DeclaredQuantity, Setting, typed
+from ablations.source import Document, Place
+from ablations.study import Study
+from bench import registry
+from bench.errors import UserError, unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantityFacts:
+    """What is known of a quantity before anything is measured."""
+
+    name: str
+    label: str
+    unit: str | None
+    better: Literal["higher", "lower"] | None
+    measure: str | None  # None: nobody here measures it
+    needs: str | None = None  # why it is not measured
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyColumn:
+    """One column of a study."""
+
+    name: str
+    label: str
+    document: Document
+    place: Place
+    quantity: QuantityFacts | None = None  # None: a field or a fact
+    heads: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()  # fields that it sets on every row's trial
+    field: Path | None = None
+    fact: str | None = None
+    difference: bool | None = None
+    needs: str | None = None  # why its cells are not measured
+    source: str = ""  # the column of the spec that it comes from, where a layout made several of one
+
+
+def columns(study: Study, context: Context) -> list[StudyColumn]:
+    """The columns of a study, in the order of its spec."""
+    document, place = study.spot("columns")
+    found: dict[str, StudyColumn] = {}
+    for number, raw in enumerate(study.spec.columns):
+        column = _column(study, context, raw, document, (*place, number))
+        if column.name in found:
+            raise document.error((*place, number), f"column {column.name!r} stands twice")
+        found[column.name] = column
+    for name in study.spec.needs:
+        known = (*found, *(column.quantity.name for column in found.values() if column.quantity))
+        if name not in known and study.spot("needs")[1][:1] != ("settings",):
+            where, spot = study.spot("needs")
+            raise where.error((*spot, name), unknown("column", name, known))
+    return list(found.values())
+
+
+def _column(study: Study, context: Context, raw: Any, document: Document, place: Place) -> StudyColumn:
+    if isinstance(raw, str):
+        name, said, inner = raw, {}, place
+    elif isinstance(raw, dict) and len(raw) == 1:
+        name, said = next(iter(raw.items()))
+        inner = (*place, name)
+        said = {} if said is None else said
+    else:
+        raise document.error(place, "a column is a quantity's name, or one name with what it sets: {NAME: {…}}")
+    if not isinstance(said, dict):
+        raise document.error(inner, f"column {name!r} must hold a mapping, not {said!r}")
+    plain = {key: value for key, value in said.items() if key in ColumnHead.__struct_fields__}
+    for key in said:
+        if key not in plain and not is_field(key):
+            known = (*ColumnHead.__struct_fields__, *paths(context.model, context.data))
+            raise document.error((*inner, key), unknown("key or field", key, known))
+    head = typed(document, inner, plain, ColumnHead)
+    if head.field is not None or head.fact is not None:
+        return _shown(study, context, name, head, document, inner)
+    quantity = quantity_facts(study, head.quantity or name, document, (*inner, "quantity") if head.quantity else inner)
+    needs = study.spec.needs
+    return StudyColumn(
+        name=name,
+        label=head.label or study.spec.labels.get(name) or quantity.label,
+        document=document,
+        place=inner,
+        quantity=quantity,
+        heads=tuple(head.heads),
+        changes=(
+            *_setting_changes(study, head.setting, document, inner),
+            *changes_of(context, {key: value for key, value in said.items() if key not in plain}, inner),
+        ),
+        difference=head.difference,
+        needs=needs.get(name, needs.get(quantity.name, quantity.needs)),
+        source=name,
+    )
+
+
+def _shown(
+    study: Study, context: Context, name: str, head: ColumnHead, document: Document, place: Place
+) -> StudyColumn:
+    """A column of a field or a fact: it measures nothing."""
+    path = None if head.field is None else split(head.field)
+    if path is not None and (said := check_path(path, context.model, context.data)):
+        raise document.error((*place, "field"), said)
+    label = head.label or study.spec.labels.get(name) or name
+    return StudyColumn(
+        name=name, label=label, document=document, place=place, heads=tuple(head.heads), field=path, fact=head.fact,
+        source=name,
+    )
+
+
+def quantity_facts(study: Study, name: str, document: Document, place: Place) -> QuantityFacts:
+    """A quantity that a measure produces, or that the spec declares. Raises UserError with the nearest."""
+    declared: DeclaredQuantity | None = study.spec.quantities.get(name)
+    measured = registry.quantities()
+    if name in measured:
+        module = registry.load("measures", measured[name])
+        unit, better = module.PRODUCES[name]
+        label = getattr(module, "LABELS", {}).get(name, name)
+        return QuantityFacts(name=name, label=label, unit=unit, better=better, measure=measured[name])
+    if declared is None:
+        known = sorted({*measured, *study.spec.quantities})
+        raise document.error(place, unknown("measure", name, known))
+    return QuantityFacts(
+        name=name,
+        label=declared.label or name,
+        unit=declared.unit,
+        better=declared.better,
+        measure=None,
+        needs=declared.needs or f"a measure of {name}, which there is none of here",
+    )
+
+
+def _setting_changes(study: Study, name: str | None, document: Document, place: Place) -> list[Change]:
+    """The base of a named setting, as a column applies it."""
+    if name is None:
+        return []
+    if name not in study.spec.settings:
+        raise document.error((*place, "setting"), unknown("setting", name, study.spec.settings))
+    where, spot = study.spots[f"settings.{name}"]
+    setting = typed(where, spot, study.spec.settings[name], Setting)
+    context = Context(document=where, place=spot, model=None, data=None, labels={})
+    return changes_of(context, setting.base, (*spot, "base"))
+
+
+def chosen(columns: Iterable[StudyColumn], names: Iterable[str]) -> list[StudyColumn]:
+    """The columns that a call names, by name or quantity. Raises UserError with the nearest."""
+    known = [column for column in columns if column.quantity is not None]
+    found: list[StudyColumn] = []
+    for name in names:
+        matching = [column for column in known if name in (column.name, column.source)] or [
+            column for column in known if column.quantity and column.quantity.name == name
+        ]
+        if not matching:
+            raise UserError(unknown("column", name, [column.name for column in known]))
+        found += [column for column in matching if column not in found]
+    return found

@@ -1,0 +1,233 @@
+"""The grammar of a spec file, as types: what each key may hold. `vitab schema` prints it as JSON Schema.
+
+Free mappings (`base`, factors, a row's trial fields) are typed as `Any` here and checked against the trial's own
+schema by `ablations/fields.py`, which knows the model's knobs and the data set's options.
+"""
+
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from ablations.source import Document, Place
+from bench.errors import unknown
+from bench.trial import Frozen
+
+T = TypeVar("T", bound=Frozen)
+
+Positive = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+
+
+class Resources(Frozen):
+    """What one trial may use. Labels: no part of a key."""
+
+    cpus: Positive = 1
+    gpus: Annotated[int, Meta(ge=0)] = 0
+    memory_gb: Annotated[float, Meta(gt=0)] | None = None
+    timeout_min: Annotated[float, Meta(gt=0)] | None = None
+
+
+class Paper(Frozen):
+    """Where a table was published."""
+
+    title: str
+    table: str  # "Table 1"
+    authors: str | None = None
+    venue: str | None = None
+    year: int | None = None
+    arxiv: str | None = None
+
+
+class DeclaredQuantity(Frozen):
+    """A quantity that no measure here produces: its cells say what they need, and carry what was reported."""
+
+    unit: str
+    better: Literal["higher", "lower"] | None = None
+    label: str | None = None
+    needs: str | None = None  # why it is not measured
+
+
+class ReportedClaim(Frozen):
+    """One reported number, where the plain text is not enough."""
+
+    printed: str
+    source: str | None = None  # None: the table's own
+    protocol: str | None = None  # what it meant, where that differs from the table's: hardware, crop, views
+    comparable: str | None = None  # why it cannot be compared with what is measured here
+    printed_by: Literal["rounding", "truncation"] | None = None
+    note: str | None = None
+
+
+class Explanation(Frozen):
+    """A second computation that may yield the printed number; prose alone explains nothing.
+
+    Either the cell's trial with some fields changed, another quantity of it, or both; or the number in another place
+    that this one was copied from.
+    """
+
+    note: str  # what is computed: "ViT-L/32", "without the classifier head"
+    set: dict[str, Any] = {}
+    quantity: str | None = None  # None: the cell's own
+    copied: str | None = None  # as printed in the place that `note` names
+
+
+class BestOf(Frozen):
+    """A nuisance axis, reduced by its best on the selection split."""
+
+    by: str  # the quantity that chooses, measured on the selection split
+    over: dict[str, list[Any]]
+
+
+class Design(Frozen):
+    """Which rows there are. Listed kinds stand below one another in the order of the file."""
+
+    rows: list[dict[str, Any]] = []
+    one_factor: dict[str, list[Any]] = {}
+    leave_one_out: dict[str, Any] = {}
+    ladder: list[dict[str, Any]] = []
+    factorial: dict[str, list[Any]] = {}
+    zip: dict[str, list[Any]] = {}
+    exclude: list[dict[str, Any]] = []
+    best_of: BestOf | None = None
+
+
+class RowHead(Frozen):
+    """What a listed row says beside the fields of its trial."""
+
+    id: Name
+    label: str | None = None
+    group: str | None = None
+    facts: dict[str, Any] = {}  # text for fact columns: pre-training, method
+    reported: dict[str, Any] = {}  # column → claim, or claims
+    explain: dict[str, Explanation] = {}  # column → second computation
+    notes: dict[str, str] | list[str] = []  # under the table; by column, or of the row
+    needs: dict[str, str] = {}  # column → why its cell is not measured
+    quantity: str | None = None  # of every quantity column, in this row
+    repeats: str | None = None  # the id of the row that this one shows again
+    hidden: bool = False  # for edges only: no line in the table
+
+
+class ColumnHead(Frozen):
+    """What a column says beside the fields that it sets on every row's trial."""
+
+    quantity: str | None = None  # None: the column's own name
+    label: str | None = None
+    heads: list[str] = []  # spanning heads above, outermost first
+    setting: str | None = None  # the named setting's base is applied to the row's trial
+    field: str | None = None  # shows what the trial says here; measures nothing
+    fact: str | None = None  # shows the row's fact of this name
+    difference: bool | None = None  # beside the base row; None: where seeds matter and there is a base row
+
+
+class Layout(Frozen):
+    """Factors that become columns instead of rows, outermost first."""
+
+    columns: str | list[str]
+
+
+class Setting(Frozen):
+    """A variation of the same design: what it changes."""
+
+    base: dict[str, Any] = {}
+    seeds: Positive | list[Seed] | None = None
+    columns: list[Any] | None = None
+    resources: Resources | None = None
+    needs: dict[str, str] | None = None
+    question: str | None = None
+
+
+class StudySpec(Frozen):
+    """One spec file."""
+
+    study: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=60)]
+    columns: list[Any] = []
+    design: dict[str, Any] = {}
+    base: dict[str, Any] = {}
+    extends: str | None = None
+    question: str | None = None
+    title: str | None = None
+    paper: Paper | None = None
+    protocol: str | None = None  # what the reported numbers meant: input size, convention, hardware
+    seeds: Positive | list[Seed] = 1
+    layout: Layout | None = None
+    settings: dict[str, dict[str, Any]] = {}
+    resources: Resources = Resources()
+    invalid: Literal["keep", "stop"] = "stop"
+    quantities: dict[str, DeclaredQuantity] = {}
+    needs: dict[str, str] = {}  # column or quantity → why its cells are not measured
+    labels: dict[str, str] = {}  # factor or field → its name in the table
+    reported: dict[str, Any] = {}  # column → row → claims: what designs without listed rows were reported to yield
+    printed_by: dict[str, Literal["rounding", "truncation"]] = {}  # column → how the paper cut its numbers
+    notes: list[str] = []
+
+
+KINDS = tuple(name for name in Design.__struct_fields__ if name not in ("exclude", "best_of"))
+"""Kinds of designs that make rows."""
+
+
+def typed(document: Document, place: Place, value: Any, struct: type[T]) -> T:
+    """A mapping as a typed struct. Raises UserError at the key that is wrong."""
+    if not isinstance(value, dict):
+        raise document.error(place, f"{_last(place)} must be a mapping of {', '.join(struct.__struct_fields__)}")
+    for key in value:
+        if key not in struct.__struct_fields__:
+            raise document.error((*place, key), unknown("key", key, struct.__struct_fields__))
+    try:
+        return msgspec.convert(value, struct, strict=True)
+    except msgspec.ValidationError as problem:
+        inner, said = _problem(problem)
+        found = value
+        for step in inner:
+            found = found[step] if isinstance(found, dict) and step in found else found
+            if isinstance(step, int) and isinstance(found, list) and step < len(found):
+                found = found[step]
+        shown = "" if isinstance(found, dict | list) else f" {found!r}"
+        raise document.error((*place, *inner), f"{_last((*place, *inner))}{shown}: {said}") from problem
+
+
+def _problem(problem: msgspec.ValidationError) -> tuple[Place, str]:
+    """Where msgspec found fault, and what it said, in our words."""
+    said, _, path = str(problem).partition(" - at `$")
+    steps: list[str | int] = []
+    for name, index in re.findall(r"\.([A-Za-z_]\w*)|\[(\d+|\.\.\.)\]", path.rstrip("`")):
+        if name:
+            steps.append(name)
+        elif index.isdigit():
+            steps.append(int(index))
+    said = said[:1].lower() + said[1:]
+    missing = re.fullmatch(r"object missing required field `(\w+)`", said)
+    return tuple(steps), f"the key '{missing[1]}' is missing" if missing else said
+
+
+def _last(place: Place) -> str:
+    names = [step for step in place if isinstance(step, str)]
+    return names[-1] if names else "a spec"
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a spec file, for editors."""
+    schema = msgspec.json.schema(StudySpec)
+    definitions = schema["$defs"]
+    _, more = msgspec.json.schema_components(
+        [Design, RowHead, ColumnHead, Setting], ref_template="#/$defs/{name}"
+    )
+    definitions |= more
+    study = definitions["StudySpec"]["properties"]
+    study["design"] = {"$ref": "#/$defs/Design"}
+    study["settings"] = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Setting"}}
+    study["columns"] = definitions["Setting"]["properties"]["columns"] = {
+        "type": "array",
+        "items": {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "object", "maxProperties": 1, "additionalProperties": {"$ref": "#/$defs/ColumnHead"}},
+            ]
+        },
+    }
+    definitions["Design"]["properties"]["rows"]["items"] = {"$ref": "#/$defs/RowHead"}
+    for name in ("RowHead", "ColumnHead"):
+        definitions[name]["additionalProperties"] = True  # fields of the trial
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "vitab study", **schema}
