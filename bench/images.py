@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from bench.data import Images
+    from bench.data import Images, Normalization
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +18,7 @@ class InMemory:
 
     pixels: "torch.Tensor"
     labels: "torch.Tensor"  # (N,) int64
+    normalized: "Normalization | None" = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,6 +50,11 @@ class Part:
     def labels(self) -> "torch.Tensor":
         """(n,) int64."""
         return self.whole.labels[self.indices]
+
+    @property
+    def normalized(self) -> "Normalization | None":
+        """As the whole."""
+        return self.whole.normalized
 
     def __len__(self) -> int:
         return len(self.indices)

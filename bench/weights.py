@@ -6,14 +6,17 @@ store/weights/KEY/trial.json            the trial that made them
 """
 
 import hashlib
+import re
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
+from bench.data import Normalization
 from bench.errors import Invalid, Needs
 from bench.trial import Frozen, Source, Trial
 
@@ -25,6 +28,8 @@ TRIAL, WEIGHTS, DONE = "trial.json", "weights.safetensors", "done.json"
 
 WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict")
 """Names under which other people's checkpoints keep the state dict, in the order they are tried."""
+
+PARALLEL = "module."  # what DataParallel writes before every name
 
 
 class Done(Frozen):
@@ -39,6 +44,7 @@ class Done(Frozen):
     attention: list[dict[str, Any]]  # of one step: bench.attention.observing
     train_loss: float  # mean over the last epoch
     selection_top1: float | None = None  # %, after the last epoch
+    sources: dict[str, str] = {}  # "start", "teacher" → sha256 of the weights that were read
     dropped: tuple[str, ...] = ()  # of the weights it started from: what did not fit and was drawn anew
     format: int = FORMAT
 
@@ -50,6 +56,7 @@ class Loaded:
     state: "dict[str, Tensor]"
     sha256: str
     trial: Trial | None = None  # the trial that trained it, where it is ours
+    normalized: Normalization | None = None  # of the pixels that it was trained on, where its publisher says so
 
 
 def done(folder: Path) -> Done | None:
@@ -65,8 +72,10 @@ def load(source: Source, store: Path) -> Loaded:
     if source.kind == "trial":
         return trained(store / "weights" / source.ref)
     if source.kind == "file":
-        return _file(Path(source.ref))
-    return _published(source.ref)
+        return file(Path(source.ref))
+    from bench import published
+
+    return published.load(source.ref)
 
 
 def trained(folder: Path) -> Loaded:
@@ -74,60 +83,61 @@ def trained(folder: Path) -> Loaded:
     said = done(folder)
     if said is None:
         raise Needs(f"weights {folder.name} are not in the store")
-    loaded = _file(folder / WEIGHTS)
+    loaded = file(folder / WEIGHTS)
     if loaded.sha256 != said.weights:
         raise Invalid(f"weights {folder.name} are not what done.json says: {loaded.sha256[:12]}, {said.weights[:12]}")
     trial = msgspec.json.decode((folder / TRIAL).read_bytes(), type=Trial)
     return Loaded(state=loaded.state, sha256=loaded.sha256, trial=trial)
 
 
-def _file(path: Path) -> Loaded:
-    import io
-
+def file(path: Path) -> Loaded:
+    """A state dict from a .safetensors file, or from what torch.save wrote, at its top or under one of WRAPPERS."""
     import safetensors
     import safetensors.torch
     import torch
 
+    where = repr(str(path))
     try:
-        data = path.read_bytes()
+        with path.open("rb") as opened:
+            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+            opened.seek(0)
+            if path.suffix == ".safetensors":
+                state: Any = safetensors.torch.load(opened.read())
+            else:
+                state = plain(opened, where)
     except OSError as problem:
-        raise Needs(f"weights {str(path)!r}: {(problem.strerror or str(problem)).lower()}") from problem
-    try:
-        if path.suffix == ".safetensors":
-            state: Any = safetensors.torch.load(data)
-        else:
-            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as problem:
-        raise Invalid(f"{str(path)!r} is no checkpoint: {str(problem).splitlines()[0]}") from problem
+        raise Needs(f"weights {where}: {(problem.strerror or str(problem)).lower()}") from problem
+    except safetensors.SafetensorError as problem:
+        raise Invalid(f"{where} cannot be read: {str(problem).splitlines()[0]}") from problem
     for name in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(name), dict):
             state = state[name]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise Invalid(f"{str(path)!r} holds no state dict; looked for one at the top and in {', '.join(WRAPPERS)}")
-    return Loaded(state=state, sha256=hashlib.sha256(data).hexdigest())
+        raise Invalid(f"{where} holds no state dict; looked for one at the top and in {', '.join(WRAPPERS)}")
+    if all(name.startswith(PARALLEL) for name in state):
+        state = {name.removeprefix(PARALLEL): value for name, value in state.items()}
+    return Loaded(state=state, sha256=sha256)
 
 
-def _published(ref: str) -> Loaded:
-    """A checkpoint by timm's name for it, from its cache or from where timm says it lies."""
-    library, _, name = ref.partition(":")
-    if library != "timm":
-        raise Invalid(f"published weights are timm's: 'timm:NAME.TAG', not {ref!r}")
-    import timm
+def plain(opened: BinaryIO, where: str) -> Any:
+    """What torch.save wrote, in tensors and plain data; nothing in the file is executed. Raises Invalid.
+
+    Argparse's bag of values is plain too: MAE, DINO and DeiT keep their arguments in one beside the weights.
+    """
+    import argparse
+
+    import torch
 
     try:
-        state = timm.create_model(name, pretrained=True).state_dict()
-    except RuntimeError as problem:  # an unknown tag, or a model without weights
-        raise Invalid(f"{ref}: {str(problem).splitlines()[0]}") from problem
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)  # of what is refused anyway
+            return torch.load(opened, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as problem:
-        if not _unreachable(problem):
-            raise
-        raise Needs(f"weights {ref}: neither in this machine's cache nor to be had from the hub") from problem
-    return Loaded(state=state, sha256=hashlib.sha256(serialized(state)).hexdigest())
-
-
-def _unreachable(problem: BaseException) -> bool:
-    """Whether a network failed: OSError in the standard library and requests, classes of its own in httpx."""
-    return isinstance(problem, OSError) or type(problem).__module__.split(".")[0] in ("httpx", "huggingface_hub")
+        held = re.search(r"GLOBAL ([\w.]+)", str(problem))
+        unreadable = f"restoring the {held[1]} in it would run code" if held else "damaged, or not by torch.save"
+        raise Invalid(f"{where} cannot be read: {unreadable}") from problem
 
 
 def serialized(state: "dict[str, Tensor]") -> bytes:
@@ -159,15 +169,17 @@ def fit(model: "nn.Module", state: "dict[str, Tensor]", *, keep_head: bool) -> t
         ("are unknown", [name for name in adapted if name not in own]),
     ):
         if names:
-            raise Invalid(
-                f"these weights do not fit the model: {len(names)} of {len(own)} {reason}, first {names[0]!r}"
-            )
+            raise Invalid(f"these weights do not fit the model: {len(names)} {reason}, first {names[0]!r}")
     model.load_state_dict({name: value for name, value in adapted.items() if name not in dropped}, strict=False)
     return dropped
 
 
 def _adapted(model: "nn.Module", state: "dict[str, Tensor]") -> "dict[str, Tensor]":
     """A state dict for another image size: our models know how, and so do the files of timm's."""
+    if {name: value.shape for name, value in model.state_dict().items()} == {
+        name: value.shape for name, value in state.items()
+    }:
+        return state
     ours: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = getattr(model, "adapt", None)
     if ours is not None:
         return ours(state)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 from bench import images, registry
-from bench.errors import Needs, UserError, unknown
+from bench.errors import Invalid, Needs, UserError, unknown
 from bench.identity import execution_fields
 from bench.trial import Data, Frozen
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import torch
 
 Split = Literal["train", "selection", "report"]
+
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of every channel, of pixels between 0 and 1: what was subtracted, then divided by."""
 
 
 class Facts(Frozen):
@@ -42,6 +45,11 @@ class Images(Protocol):
     @property
     def labels(self) -> "torch.Tensor":
         """(N,) int64; (N, classes) bool where an image may have several right answers."""
+        ...
+
+    @property
+    def normalized(self) -> Normalization | None:
+        """How the pixels were normalised; None where no published weights say the same of theirs."""
         ...
 
     def __len__(self) -> int: ...
@@ -98,5 +106,7 @@ def load(data: Data, split: Split) -> Images:
     if lacking := missing(data):
         raise Needs(lacking)
     module = registry.load("data", data.name)
+    if data.version != module.VERSION:  # a key stands for what another version yields
+        raise Invalid(f"data {data.name} is version {module.VERSION} here and was planned as version {data.version}")
     split_images: Images = module.load(msgspec.convert(data.options | data.at, module.Options), split)
     return images.subset(split_images, data.subset) if split == "train" and data.subset < 1 else split_images

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from bench.data import Facts, Images, Split, folder
-from bench.errors import Needs
+from bench.data import Facts, Images, Normalization, Split, folder
+from bench.errors import Invalid, Needs
 from bench.images import at_least_one, before_crop, stable_hash
 from bench.trial import EXECUTION, Frozen
 
@@ -26,11 +26,13 @@ VERSION = 1
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
 
-Normalize = Literal["imagenet", "half"]
+Normalize = Literal["imagenet", "half", "clip", "none"]
 
-MEAN_STD: dict[Normalize, tuple[tuple[float, ...], tuple[float, ...]]] = {
+MEAN_STD: dict[Normalize, Normalization] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # of ImageNet's training pixels, as in torchvision
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # pixels from −1 to 1: ViT, AugReg, BiT
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),  # as OpenAI's CLIP has it
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # pixels from 0 to 1
 }
 
 
@@ -42,7 +44,7 @@ class Reading(Frozen):
     root: Annotated[str | None, Meta(extra=EXECUTION)] = None  # None: $VITAB_DATA/SET
 
 
-class Options(Reading):
+class Options(Reading, kw_only=True):
     """Which images these are."""
 
     set: str  # its name: what tells two folders apart in the keys
@@ -89,12 +91,14 @@ def missing(options: Options) -> str | None:
 
 
 def load(options: Options, split: Split) -> Images:
-    """A split of the folder. Raises Needs where it holds other classes than the options say."""
+    """A split of the folder. Raises Needs where it holds other classes than the options say, or no image at all."""
     root = _root(options)
     classes = sorted(path.name for path in (root / "train").iterdir() if path.is_dir())
     if len(classes) != options.classes:
         raise Needs(f"{options.set} with {options.classes} classes; {root}/train has {len(classes)}")
     half = "val" if split == "report" else "train"
+    if strangers := {path.name for path in (root / "val").iterdir() if path.is_dir()}.difference(classes):
+        raise Needs(f"{options.set} with the same classes in both halves; {root}/train has no {min(strangers)!r}")
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
@@ -103,19 +107,20 @@ def load(options: Options, split: Split) -> Images:
             found = _cut(found, options.selection, selection=split == "selection")
         files += found
         labels += [label] * len(found)
-    if not files:
+    if not files and split != "selection":  # selection may be switched off
         raise Needs(f"{options.set}: no image for {split} in {root}/{half}")
     return Files(root=root, files=files, targets=labels, channels=options.channels, normalize=options.normalize)
 
 
 def _root(options: Options) -> Path:
-    return Path(options.root) if options.root else folder(options.set)
+    return Path(options.root).expanduser() if options.root else folder(options.set)
 
 
 def _files(where: Path) -> list[Path]:
     if not where.is_dir():
         return []
-    return sorted(path for path in where.iterdir() if path.suffix.lower() in SUFFIXES)
+    found = (path for path in where.iterdir() if not path.name.startswith("."))  # ._x.jpg is what macOS leaves behind
+    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
 
 
 def _cut(files: list[Path], share: float, *, selection: bool) -> list[Path]:
@@ -142,6 +147,11 @@ class Files:
 
         return torch.tensor(self.targets, dtype=torch.int64)
 
+    @property
+    def normalized(self) -> Normalization:
+        """As the options say."""
+        return MEAN_STD[self.normalize]
+
     def __len__(self) -> int:
         return len(self.files)
 
@@ -149,13 +159,19 @@ class Files:
         """Nothing: a folder may hold more than fits in memory."""
 
     def image(self, index: int, *, size: int, crop: float, interpolation: str) -> "torch.Tensor":
-        """(C, size, size), normalised. Grey images have three equal channels where three are asked for."""
+        """(C, size, size), normalised. Grey images have three equal channels where three are asked for.
+
+        Raises Invalid for a file that is no image, or only the beginning of one.
+        """
         import numpy as np
         import torch
         from PIL import Image
 
-        with Image.open(self.files[index]) as file:
-            picture = file.convert("RGB" if self.channels == 3 else "L")
+        try:
+            with Image.open(self.files[index]) as file:
+                picture = file.convert("RGB" if self.channels == 3 else "L")
+        except (OSError, SyntaxError, ValueError) as problem:  # Pillow's decoders raise all three
+            raise Invalid(f"{str(self.files[index])!r} cannot be decoded as an image") from problem
         side = before_crop(size, crop)
         width, height = (_scaled(length, min(picture.size), side) for length in picture.size)
         if (width, height) != picture.size:
@@ -163,7 +179,7 @@ class Files:
         left, top = round((width - size) / 2), round((height - size) / 2)
         picture = picture.crop((left, top, left + size, top + size))
         pixels = torch.from_numpy(np.array(picture)).view(size, size, self.channels)
-        mean, std = (torch.tensor(values)[: self.channels, None, None] for values in MEAN_STD[self.normalize])
+        mean, std = (torch.tensor(values)[: self.channels, None, None] for values in self.normalized)
         return (pixels.permute(2, 0, 1).float() / 255 - mean) / std
 
     def fingerprint(self) -> str:

@@ -35,10 +35,14 @@ def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:
 
     if trial.data is None or trial.evaluate is None:
         raise Invalid("top1 needs data and an evaluation protocol")
-    loaded = _weights(trial, subject)
     how = trial.evaluate
+    chosen = data.load(trial.data, how.split)
+    if not len(chosen):
+        raise Invalid(f"{trial.data.name} has no images for {how.split}")
+    loaded = _weights(trial, subject)
+    _check_normalization(loaded, chosen)
     images = feed(
-        data.load(trial.data, how.split),
+        chosen,
         device=subject.device,
         workers=trial.execution.loader_workers,
         size=how.image,
@@ -76,6 +80,16 @@ def _weights(trial: Trial, subject: Subject) -> weights.Loaded:
     if trial.train is None and trial.weights is not None:
         return weights.load(trial.weights, subject.store)
     return weights.trained(subject.weights_folder or subject.store / "weights" / str(weights_key(trial)))
+
+
+def _check_normalization(loaded: weights.Loaded, images: data.Images) -> None:
+    """Refuse published weights on pixels that they were not made for: the figure would be wrong without a sign."""
+    if None not in (loaded.normalized, images.normalized) and loaded.normalized != images.normalized:
+        wanted, given = (
+            f"mean {', '.join(f'{value:g}' for value in mean)} and deviation {', '.join(f'{value:g}' for value in std)}"
+            for mean, std in (loaded.normalized or ((), ()), images.normalized or ((), ()))
+        )
+        raise Invalid(f"these weights were published for pixels normalised by {wanted}; data.normalize gives {given}")
 
 
 def _keep(trial: Trial, subject: Subject, logits: "Tensor", labels: "Tensor") -> str:

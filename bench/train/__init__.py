@@ -12,8 +12,9 @@ a checkpoint that lies there:
     done.json             written last (bench.weights.Done): its presence means that the weights are complete
 
 It reads `subject.device` and `subject.store` (weights of other trials lie in `store/weights/KEY`), and adds to
-`subject.bound` what only the machine knows: fingerprints of data, architecture and weights. A folder that already has
-`done.json` trains nothing and says the same again.
+`subject.bound` what only the machine knows: fingerprints of data, architecture and weights, those of the weights that
+it started from or was taught by, and which kernels computed attention in the first step (with a teacher's). A folder
+that already has `done.json` trains nothing and says the same again.
 
 Raises `Diverged` when the loss of a step is no finite number; `Interrupted` after it saved a checkpoint because
 `watch.stop()` was true; `Needs` for data or weights that are not here; `Invalid` for what cannot be trained.
@@ -66,6 +67,8 @@ def check(trial: Trial) -> None:
     train = trial.train
     if train is None or trial.data is None or trial.seed is None:
         raise Invalid("a training needs a recipe, data and a seed")
+    if train.version != VERSION:  # its key stands for what another version yields
+        raise Invalid(f"training is version {VERSION} here and was planned as version {train.version}")
     if train.augment not in AUGMENTATIONS:
         raise Invalid(unknown("augmentation", train.augment, AUGMENTATIONS))
     if train.warmup_epochs >= train.epochs:
@@ -74,6 +77,8 @@ def check(trial: Trial) -> None:
         raise Invalid(f"min_lr {train.min_lr:g} is larger than lr {train.lr:g}")
     if trial.input.classes == 0:
         raise Invalid("a model without a head cannot be trained to classify; classes is 0")
+    if trial.distill is not None and trial.distill.teacher.kind == "file":
+        raise Invalid("a file does not say which model it is; teach with weights of a trial or published ones")
 
 
 def run(trial: Trial, subject: "Subject", watch: "Watch") -> "dict[str, Quantity]":

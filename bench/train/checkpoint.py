@@ -1,28 +1,32 @@
 """Everything that a training needs to go on as if nothing had happened, in one file: whole or absent, safe to load."""
 
 import random
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
+from bench import weights
+from bench.errors import Invalid
 
 NAME = "checkpoint.pt"
 FORMAT = 1
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """The checkpoint of a folder, or None where there is none that this version reads."""
-    import torch
-
+    """The checkpoint of a folder, or None where there is none that can be read: the training begins anew then."""
+    path = folder / NAME
     try:
-        state: dict[str, Any] = torch.load(folder / NAME, map_location="cpu", weights_only=True)
+        with path.open("rb") as opened:
+            state = weights.plain(opened, repr(str(path)))
     except FileNotFoundError:
         return None
-    return state if state.get("format") == FORMAT else None
+    except Invalid as problem:  # a disk's fault: checkpoints are written whole
+        sys.stderr.write(f"{problem}; the training begins anew\n")
+        return None
+    return state if isinstance(state, dict) and state.get("format") == FORMAT else None
 
 
-def random_state(device: "torch.device") -> dict[str, Any]:
+def random_state(device: str) -> dict[str, Any]:
     """Where the random generators stand, in lists of numbers: what is no tensor must be plain to be loaded safely."""
     import numpy as np
     import torch
@@ -34,12 +38,12 @@ def random_state(device: "torch.device") -> dict[str, Any]:
         "python": [version, list(internal), gauss],
         "numpy": [name, np.asarray(keys).tolist(), position, has_gauss, cached],
     }
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
+    if device == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state()
     return state
 
 
-def restore_random_state(state: dict[str, Any], device: "torch.device") -> None:
+def restore_random_state(state: dict[str, Any], device: str) -> None:
     """Put the random generators where `random_state` found them."""
     import numpy as np
     import torch
@@ -48,8 +52,8 @@ def restore_random_state(state: dict[str, Any], device: "torch.device") -> None:
     random.setstate((version, tuple(internal), gauss))
     np.random.set_state(tuple(state["numpy"]))
     torch.set_rng_state(state["torch"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
+    if device == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])
 
 
 def seed_everything(seed: int) -> None:

@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def teacher(source: Source, seen: Input, store: Path) -> "nn.Module":
-    """The teacher, ready to be asked. It sees what the student sees, at the student's image size."""
+def teacher(source: Source, seen: Input, store: Path) -> "tuple[nn.Module, str]":
+    """The teacher, ready to be asked, and the sha256 of its weights. It sees what the student sees, at that size."""
     loaded = weights.load(source, store)
     if loaded.trial is not None:
         model = loaded.trial.model
     elif source.kind == "published":
-        model = models.resolve(source.ref.rpartition(".")[0], {})
+        model = models.resolve(source.ref.partition(".")[0], {})  # a tag names weights, not an architecture
     else:
-        raise Invalid(f"teacher {source.ref!r}: a file does not say which model it is; teach with a trial's weights")
+        raise Invalid(f"teacher {source.ref!r}: a file does not say which model it is")
     built = models.build(model, seen)
     weights.fit(built, loaded.state, keep_head=True)
-    return built.eval().requires_grad_(False)
+    return built.eval().requires_grad_(False), loaded.sha256
 
 
 def loss(student: "Tensor", teacher: "Tensor", hard: "Tensor", distill: Distill) -> "Tensor":

@@ -6,73 +6,31 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import attention, data, models, weights
-from bench.batches import Feed, batches, feed, logits, share_right
-from bench.errors import Diverged, Interrupted, Invalid
+from bench import attention, weights
+from bench.batches import batches, logits, share_right
+from bench.errors import Diverged, Interrupted
 from bench.files import publish
 from bench.images import stable_hash
 from bench.record import Quantity
 from bench.train import check, checkpoint, distill
 from bench.train.augment import augmented
-from bench.train.optimizer import adamw
 from bench.train.reproducible import reproducible
 from bench.train.schedule import learning_rate
-from bench.trial import Train, Trial
+from bench.train.training import Training, prepared
+from bench.trial import Trial
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from bench.attempt import Watch
     from bench.subject import Subject
 
 CURVE = "curve.jsonl"
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """How far a training is, in plain data."""
-
-    step: int = 0  # done so far
-    loss_sum: float = 0.0  # over the steps of this epoch
-    last_loss: float | None = None  # of the last step
-    seconds: float = 0.0  # of earlier attempts
-    attention: list[dict[str, Any]] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
-    curve: list[dict[str, float]] = field(default_factory=list)  # one row an epoch
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Training:
-    """Everything at hand while a trial is trained."""
-
-    trial: Trial
-    train: Train
-    seed: int
-    folder: Path
-    model: "nn.Module"
-    optimizer: "torch.optim.Optimizer"
-    teacher: "nn.Module | None"
-    images: Feed
-    selection: Feed | None
-    progress: Progress
-    began: float  # on the monotonic clock, seconds
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Whole batches only: the last, smaller one is left out."""
-        return len(self.images) // self.train.batch
-
-    @property
-    def seconds(self) -> float:
-        """Over all attempts."""
-        return self.progress.seconds + time.monotonic() - self.began
 
 
 def run(trial: Trial, subject: "Subject", watch: "Watch") -> dict[str, Quantity]:
@@ -82,72 +40,19 @@ def run(trial: Trial, subject: "Subject", watch: "Watch") -> dict[str, Quantity]
     if said is None:
         check(trial)
         with reproducible(trial.execution.threads, subject.device), attention.forced(trial.attention):
-            said = _trained(_prepared(trial, subject, subject.weights_folder), watch)
+            said = _trained(prepared(trial, subject, subject.weights_folder), watch)
     subject.bound |= {
         "weights": said.weights,
         "architecture": said.architecture,
         "data": said.data,
         "attention": said.attention,
+        "sources": said.sources,
         "dropped": list(said.dropped),
     }
     quantities = {"train_loss": Quantity(samples=(said.train_loss,), unit="nats", better="lower")}
     if said.selection_top1 is not None:
         quantities["selection_top1"] = Quantity(samples=(said.selection_top1,), unit="%", better="higher")
     return quantities
-
-
-def _prepared(trial: Trial, subject: "Subject", folder: Path) -> Training:
-    """A trial at its beginning, or where its checkpoint left it."""
-    import torch
-
-    train, seed, began = trial.train, trial.seed, time.monotonic()
-    assert train is not None
-    assert seed is not None
-    publish(folder / weights.TRIAL, msgspec.json.encode(trial))
-    images, selection = _feed(trial, subject, "train"), _feed(trial, subject, "selection")
-    if len(images) < train.batch:
-        raise Invalid(f"batch {train.batch} is larger than the {len(images)} training images")
-    seen = msgspec.structs.replace(trial.input, image=train.image)
-    teacher = None if trial.distill is None else distill.teacher(trial.distill.teacher, seen, subject.store)
-    checkpoint.seed_everything(seed)
-    model = models.build(trial.model, seen, dropout=train.dropout, drop_path=train.drop_path).to(subject.device).train()
-    optimizer = adamw(model, train)
-    progress = Progress()
-    saved = checkpoint.load(folder)
-    if saved is not None:
-        progress = Progress(**saved["progress"])
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        checkpoint.restore_random_state(saved["random"], torch.device(subject.device))
-    elif train.start is not None:
-        progress.dropped += weights.fit(model, weights.load(train.start, subject.store).state, keep_head=False)
-    return Training(
-        trial=trial,
-        train=train,
-        seed=seed,
-        folder=folder,
-        model=model,
-        optimizer=optimizer,
-        teacher=teacher if teacher is None else teacher.to(subject.device),
-        images=images,
-        selection=selection if len(selection) else None,
-        progress=progress,
-        began=began,
-    )
-
-
-def _feed(trial: Trial, subject: "Subject", split: data.Split) -> Feed:
-    """A split as training sees it: the whole image at the training size."""
-    assert trial.data is not None
-    assert trial.train is not None
-    return feed(
-        data.load(trial.data, split),
-        device=subject.device,
-        workers=trial.execution.loader_workers,
-        size=trial.train.image,
-        crop=1.0,
-        interpolation="bilinear",
-    )
 
 
 def _trained(training: Training, watch: "Watch") -> weights.Done:
@@ -257,7 +162,7 @@ def _save(training: Training, watch: "Watch") -> None:
         "progress": asdict(training.progress) | {"seconds": training.seconds},
         "model": training.model.state_dict(),
         "optimizer": training.optimizer.state_dict(),
-        "random": checkpoint.random_state(training.images.device),
+        "random": checkpoint.random_state(training.images.device.type),
     }
     path = training.folder / checkpoint.NAME
     if not publish(path, lambda file: torch.save(state, file), allowed=watch.still_mine):
@@ -281,6 +186,7 @@ def _complete(training: Training, watch: "Watch") -> weights.Done:
         attention=progress.attention,
         train_loss=last["train_loss"],
         selection_top1=last.get("selection_top1"),
+        sources=progress.sources,
         dropped=tuple(progress.dropped),
     )
     for name, content in ((weights.WEIGHTS, written), (weights.DONE, msgspec.json.encode(said))):

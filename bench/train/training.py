@@ -1,0 +1,129 @@
+"""A training at hand: what is trained, on what, and how far it is; at its beginning or where a checkpoint left it."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bench import data, models, weights
+from bench.batches import Feed, feed
+from bench.errors import Invalid
+from bench.files import publish
+from bench.train import checkpoint, distill
+from bench.train.optimizer import adamw
+from bench.trial import Train, Trial
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from bench.subject import Subject
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far a training is, in plain data."""
+
+    step: int = 0  # done so far
+    loss_sum: float = 0.0  # over the steps of this epoch
+    last_loss: float | None = None  # of the last step
+    seconds: float = 0.0  # of earlier attempts
+    attention: list[dict[str, Any]] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)  # "start", "teacher" → sha256 of the weights that were read
+    dropped: list[str] = field(default_factory=list)  # of the weights it started from: what did not fit
+    curve: list[dict[str, float]] = field(default_factory=list)  # one row an epoch
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Training:
+    """Everything at hand while a trial is trained."""
+
+    trial: Trial
+    train: Train
+    seed: int
+    folder: Path
+    model: "nn.Module"
+    optimizer: "torch.optim.Optimizer"
+    teacher: "nn.Module | None"
+    images: Feed
+    selection: Feed | None
+    progress: Progress
+    began: float  # on the monotonic clock, seconds
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches only: the last, smaller one is left out."""
+        return len(self.images) // self.train.batch
+
+    @property
+    def seconds(self) -> float:
+        """Over all attempts."""
+        return self.progress.seconds + time.monotonic() - self.began
+
+
+def prepared(trial: Trial, subject: "Subject", folder: Path) -> Training:
+    """A trial at its beginning, or where its checkpoint left it."""
+    train, seed, began, device = trial.train, trial.seed, time.monotonic(), subject.device
+    assert train is not None
+    assert seed is not None
+    publish(folder / weights.TRIAL, msgspec.json.encode(trial))
+    images, selection = _feed(trial, subject, "train"), _feed(trial, subject, "selection")
+    if len(images) < train.batch:
+        raise Invalid(f"batch {train.batch} is larger than the {len(images)} training images")
+    seen = msgspec.structs.replace(trial.input, image=train.image)
+    teacher, taught_by = distill.teacher(trial.distill.teacher, seen, subject.store) if trial.distill else (None, None)
+    checkpoint.seed_everything(seed)  # after the teacher was built, which draws numbers too
+    model = models.build(trial.model, seen, dropout=train.dropout, drop_path=train.drop_path).to(device).train()
+    optimizer = adamw(model, train)
+    progress = _resumed(folder, model, optimizer, device) or _begun(model, train, subject.store)
+    if taught_by is not None:
+        progress.sources["teacher"] = taught_by
+    return Training(
+        trial=trial,
+        train=train,
+        seed=seed,
+        folder=folder,
+        model=model,
+        optimizer=optimizer,
+        teacher=teacher if teacher is None else teacher.to(device),
+        images=images,
+        selection=selection if len(selection) else None,
+        progress=progress,
+        began=began,
+    )
+
+
+def _resumed(folder: Path, model: "nn.Module", optimizer: "torch.optim.Optimizer", device: str) -> Progress | None:
+    """Put everything where the folder's checkpoint says; None: there is none."""
+    saved = checkpoint.load(folder)
+    if saved is None:
+        return None
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    checkpoint.restore_random_state(saved["random"], device)
+    return Progress(**saved["progress"])
+
+
+def _begun(model: "nn.Module", train: Train, store: Path) -> Progress:
+    """At step 0, with the weights that the recipe starts from where there are such."""
+    if train.start is None:
+        return Progress()
+    loaded = weights.load(train.start, store)
+    dropped = weights.fit(model, loaded.state, keep_head=False)
+    return Progress(sources={"start": loaded.sha256}, dropped=list(dropped))
+
+
+def _feed(trial: Trial, subject: "Subject", split: data.Split) -> Feed:
+    """A split as training sees it: the whole image at the training size."""
+    assert trial.data is not None
+    assert trial.train is not None
+    return feed(
+        data.load(trial.data, split),
+        device=subject.device,
+        workers=trial.execution.loader_workers,
+        size=trial.train.image,
+        crop=1.0,
+        interpolation="bilinear",
+    )
