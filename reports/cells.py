@@ -1,0 +1,335 @@
+"""A grid and a store become a table: every cell gets its number, or the reason why it has none."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ablations.columns import StudyColumn
+from ablations.grid import Candidate, Grid, GridCell, GridRow
+from bench import plan, registry
+from bench.conflict import conflicts
+from bench.record import Failure, Record
+from bench.store import Snapshot
+from bench.work import Work
+from reports import captions
+from reports.claims import Claim, Explain, Source
+from reports.significance import Comparison, compare, difference, summary
+from reports.table import Cell, ClaimCell, Column, Row, Table
+from reports.verdicts import Measured, verdict
+
+KINDS = {
+    "crashed": "crashed",
+    "out_of_memory": "out of memory",
+    "diverged": "diverged",
+    "timed_out": "timed out",
+    "killed": "killed",
+    "invalid": "cannot be built",
+    "needs": "needs",
+    "upstream": "no weights",
+}
+"""Failures as a reader of a table calls them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a store says about the works of one cell, seed by seed."""
+
+    records: tuple[Record | None, ...]  # measured, in the order of the works
+    failures: tuple[Record, ...]
+    pending: int
+    running: int
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is still to come."""
+        return not self.pending and not self.running
+
+
+def fill(grid: Grid, snapshot: Snapshot, *, running: frozenset[str] = frozenset()) -> Table:
+    """The table of a study from what a store holds now; `running` are keys that somebody works on."""
+    rows = {row.id: {name: _cell(row, cell, grid, snapshot, running) for name, cell in row.cells.items()} for row in grid.rows}
+    comparisons: dict[str, Comparison] = {}
+    for column in grid.columns:
+        if column.quantity is not None:
+            comparisons[column.name] = _compare(grid, column, rows)
+    return Table(
+        study=grid.study.name,
+        title=grid.study.spec.title or grid.study.spec.question or grid.study.name,
+        columns=tuple(_column(column, grid, rows) for column in grid.columns),
+        rows=tuple(
+            Row(
+                row=row.id,
+                label=row.label,
+                group=row.group,
+                factors=row.factors,
+                fields=row.fields,
+                cells=rows[row.id],
+                notes=row.notes,
+            )
+            for row in grid.rows
+        ),
+        base=grid.base,
+        stub=grid.stub,
+        caption=captions.caption(grid, snapshot, rows, comparisons),
+        notes=captions.notes(grid, rows, comparisons),
+        setting=grid.study.setting,
+        source=captions.source(grid.study.spec.paper),
+    )
+
+
+def answer(works: Iterable[Work], snapshot: Snapshot, running: frozenset[str]) -> Answer:
+    """What a store says about some works."""
+    records: list[Record | None] = []
+    failures: list[Record] = []
+    pending = busy = 0
+    for work in works:
+        record = plan.serving(work, snapshot)
+        records.append(record)
+        if record is not None:
+            continue
+        failed = plan.failed(work, snapshot) or _failed_before(work, snapshot)
+        if running & {work.key, *work.after}:
+            busy += 1
+        elif failed is not None:
+            failures.append(failed)
+        else:
+            pending += 1
+    return Answer(records=tuple(records), failures=tuple(failures), pending=pending, running=busy)
+
+
+def _failed_before(work: Work, snapshot: Snapshot) -> Record | None:
+    """The failed training that keeps a measurement from being tried at all."""
+    for key in work.after:
+        record = snapshot.records.get(key)
+        if record is not None and record.failure is not None:
+            return record
+    return None
+
+
+def failure_text(failure: Failure) -> str:
+    """A failure in one line: what happened, then why."""
+    kind = KINDS[failure.kind]
+    if failure.kind == "diverged":
+        value = "" if failure.value is None else f", last loss {failure.value:.4g}"
+        return f"diverged at step {failure.step}{value}"
+    if failure.kind == "upstream":
+        return failure.reason
+    return f"{kind}: {failure.reason}"
+
+
+def choose(candidates: Iterable[Candidate], quantity: str, snapshot: Snapshot) -> Candidate | None:
+    """The level that fares best on the selection split; None while one of them is still to be measured."""
+    best: tuple[float, Candidate] | None = None
+    for candidate in candidates:
+        said = answer(candidate.selection, snapshot, frozenset())
+        if said.pending:
+            return None
+        samples = [record.quantities[quantity] for record in said.records if record is not None]
+        if said.failures or not samples:
+            continue  # a level that fails for a seed is no choice
+        sign = -1 if samples[0].better == "lower" else 1
+        mean = sign * math.fsum(sample.samples[0] for sample in samples) / len(samples)
+        if best is None or mean > best[0]:
+            best = mean, candidate
+    return None if best is None else best[1]
+
+
+def _cell(row: GridRow, cell: GridCell, grid: Grid, snapshot: Snapshot, running: frozenset[str]) -> Cell:
+    works, chosen = cell.works, None
+    if cell.invalid is not None:
+        filled = Cell(state="invalid", reason=cell.invalid, unit=cell.unit)
+    elif cell.needs is not None:
+        filled = Cell(state="needs", reason=cell.needs, unit=cell.unit)
+    else:
+        if cell.candidates:
+            candidate = choose(cell.candidates, str(cell.selected_by), snapshot)
+            works, chosen = (candidate.works, candidate.label) if candidate else ((), None)
+        filled = _measured(cell, works, grid, snapshot, running)
+    claims = _claims(row, cell, filled, grid, snapshot)
+    return replace_cell(filled, chosen=chosen, claims=claims)
+
+
+def replace_cell(cell: Cell, **changes: object) -> Cell:
+    """A cell with some fields changed."""
+    import msgspec
+
+    return msgspec.structs.replace(cell, **changes)
+
+
+def _measured(
+    cell: GridCell, works: tuple[Work, ...], grid: Grid, snapshot: Snapshot, running: frozenset[str]
+) -> Cell:
+    """A cell from the records of its works."""
+    if not works:
+        selection = [work for candidate in cell.candidates for work in candidate.selection]
+        said = answer(selection, snapshot, running)
+        if said.complete and said.failures:
+            reason = failure_text(said.failures[0].failure or Failure(kind="crashed", reason="no reason recorded"))
+            return Cell(state="failed", unit=cell.unit, reason=f"every level failed on the selection split: {reason}")
+        return Cell(state="running" if said.running else "pending", unit=cell.unit)
+    said = answer(works, snapshot, running)
+    disagreeing = [
+        conflict
+        for work in works
+        for conflict in conflicts(snapshot.attempts.get(work.key, ()))
+        if conflict.quantity == cell.quantity
+    ]
+    keys = tuple(work.key for work in works)
+    if disagreeing:
+        values = " and ".join(f"{value:g}" for value in disagreeing[0].values)
+        facts = ", ".join(disagreeing[0].facts) or "nothing that was recorded"
+        return Cell(
+            state="conflict", unit=cell.unit, keys=keys, reason=f"measured as {values}; what differs: {facts}"
+        )
+    having = [record for record in said.records if record is not None]
+    samples = [record.quantities[cell.quantity] for record in having if cell.quantity in record.quantities]
+    if having and not samples:
+        return Cell(state="not_applicable", unit=cell.unit, keys=keys, reason=_inapplicable(cell, having[0]))
+    if not samples:
+        return _without_number(cell, said, keys)
+    values = [math.fsum(sample.samples) / len(sample.samples) for sample in samples]
+    whole = summary(values)
+    return Cell(
+        state="measured",
+        value=whole.mean,
+        std=whole.std if cell.seeds_matter else None,
+        n=whole.n if cell.seeds_matter else None,
+        samples=tuple(values),
+        unit=samples[0].unit,
+        reason=_missing(said, len(works)),
+        keys=keys,
+    )
+
+
+def _inapplicable(cell: GridCell, record: Record) -> str:
+    return f"{record.measure} gives no {cell.quantity} for {record.trial.input.classes} classes"
+
+
+def _without_number(cell: GridCell, said: Answer, keys: tuple[str, ...]) -> Cell:
+    if said.running:
+        return Cell(state="running", unit=cell.unit, keys=keys)
+    if said.pending:
+        return Cell(state="pending", unit=cell.unit, keys=keys)
+    failures = [record.failure for record in said.failures if record.failure is not None]
+    first = failures[0]
+    if all(failure.kind == "needs" for failure in failures):
+        return Cell(state="needs", unit=cell.unit, keys=keys, reason=first.reason)
+    return Cell(state="failed", unit=cell.unit, keys=keys, reason=failure_text(first))
+
+
+def _missing(said: Answer, wanted: int) -> str | None:
+    """Why a mean is over fewer seeds than the study asks for."""
+    parts = []
+    if said.failures:
+        failure = said.failures[0].failure
+        why = failure_text(failure) if failure is not None else ""
+        parts.append(f"{len(said.failures)} of {wanted} seeds failed ({why})")
+    if waiting := said.pending + said.running:
+        parts.append(f"{waiting} of {wanted} seeds pending")
+    return "; ".join(parts) or None
+
+
+def _claims(row: GridRow, cell: GridCell, filled: Cell, grid: Grid, snapshot: Snapshot) -> tuple[ClaimCell, ...]:
+    """The verdicts on a cell's claims."""
+    if not cell.claims:
+        return ()
+    paper = grid.study.spec.paper
+    second = _second(cell, snapshot)
+    found = []
+    for reported in cell.claims:
+        source = Source(paper=reported.source) if reported.source else captions.claim_source(paper)
+        claim = Claim(
+            quantity=cell.quantity,
+            printed=reported.printed,
+            source=source,
+            printed_by=reported.printed_by or "rounding",
+            note=_joined(reported.note, cell.note),
+            explain=_explain(cell),
+        )
+        found.append(
+            verdict(
+                claim,
+                Measured(
+                    unit=filled.unit or "",
+                    state=filled.state,
+                    samples=filled.samples,
+                    seeded=cell.seeds_matter,
+                    images=_images(filled, snapshot),
+                    second=second,
+                    differs=reported.comparable,
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def _joined(*notes: str | None) -> str | None:
+    return "; ".join(note for note in notes if note) or None
+
+
+def _explain(cell: GridCell) -> Explain | None:
+    said = cell.explanation
+    if said is None:
+        return None
+    if said.copied is not None:
+        return Explain(note=said.note, copied=said.copied)
+    return Explain(note=said.note, quantity=said.quantity)
+
+
+def _second(cell: GridCell, snapshot: Snapshot) -> float | None:
+    """What a cell's second computation yields, once it is measured."""
+    said = cell.explanation
+    if said is None or said.quantity is None:
+        return None
+    measured = answer(said.works, snapshot, frozenset())
+    samples = [record.quantities[said.quantity].samples for record in measured.records if record is not None]
+    return summary([math.fsum(sample) / len(sample) for sample in samples]).mean if samples else None
+
+
+def _images(cell: Cell, snapshot: Snapshot) -> int | None:
+    """Images of the test set, as the records bound them."""
+    for key in cell.keys:
+        record = snapshot.records.get(key)
+        if record is not None and isinstance(record.bound.get("images"), int):
+            return int(record.bound["images"])
+    return None
+
+
+def _column(column: StudyColumn, grid: Grid, rows: Mapping[str, dict[str, Cell]]) -> Column:
+    if column.quantity is None:
+        return Column(name=column.name, label=column.label, kind="field", heads=column.heads)
+    return Column(
+        name=column.name,
+        label=column.label,
+        unit=column.quantity.unit,
+        better=column.quantity.better,
+        heads=column.heads,
+        quantity=column.quantity.name,
+        show_difference=any(cells[column.name].difference for cells in rows.values() if column.name in cells),
+    )
+
+
+def _compare(grid: Grid, column: StudyColumn, rows: dict[str, dict[str, Cell]]) -> Comparison:
+    """Bold and differences of one column, written into its cells."""
+    assert column.quantity is not None
+    pool: dict[str, dict[int, float]] = {}
+    for row in grid.rows:
+        cell, planned = rows[row.id].get(column.name), row.cells.get(column.name)
+        whole = cell is not None and cell.state == "measured" and cell.n == len(grid.seeds)
+        if whole and planned is not None and planned.seeds_matter and planned.quantity == column.quantity.name:
+            pool[row.id] = dict(zip(grid.seeds, cell.samples, strict=True))  # type: ignore[union-attr]
+    compared = compare(pool, column.quantity.better)
+    wanted = column.difference if column.difference is not None else grid.base is not None and len(pool) > 1
+    for row_id, samples in pool.items():
+        delta = None
+        if wanted and grid.base in pool and row_id != grid.base:
+            delta = difference(samples, pool[grid.base])
+        rows[row_id][column.name] = replace_cell(
+            rows[row_id][column.name], bold=row_id in compared.bold, difference=delta
+        )
+    return compared
+
+
+def measure_of(quantity: str) -> str | None:
+    """The measure that produces a quantity, where there is one here."""
+    return registry.quantities().get(quantity)

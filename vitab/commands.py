@@ -1,0 +1,164 @@
+"""The words of the command line: what each command takes. What it does is in the module that it names."""
+
+import argparse
+import difflib
+import importlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from bench.errors import UserError
+
+FORMS = ("markdown", "latex", "csv", "json", "html")
+LISTS = ("studies", "tables", "measures", "models", "data", "recipes", "knobs")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is one line, as every other mistake."""
+
+    def error(self, message: str) -> NoReturn:
+        said = message
+        if "invalid choice: " in message:
+            wrong = message.partition("invalid choice: ")[2].partition(" ")[0].strip("'")
+            choices = [word.strip(" '()") for word in message.partition("choose from")[2].split(",")]
+            match = difflib.get_close_matches(wrong, choices, n=1)
+            near = f"; nearest: {match[0]!r}" if match else f"; allowed: {', '.join(choices)}"
+            said = f"no {message.partition(':')[0].replace('argument ', '')} {wrong!r}{near}"
+        raise UserError(f"{self.prog}: {said}")
+
+
+def dispatch(arguments: Sequence[str]) -> int:
+    """Run one command. Raises UserError."""
+    if arguments and arguments[0] == "worker":  # it has a parser of its own, and starts thousands of times
+        return int(importlib.import_module("bench.worker").main(arguments[1:]))
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "module"):
+        parser.print_help()
+        return 0
+    return int(importlib.import_module(options.module).main(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="vitab",
+        description="Every number in a vision-transformer paper, measured again.",
+        epilog="STUDY is a shipped name (vitab list studies, vitab list tables) or the path of a YAML file.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, module: str, said: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=said, description=f"{said[:1].upper()}{said[1:]}.")
+        one.set_defaults(module=f"vitab.{module}")
+        return one
+
+    one = command("list", "listing", "what there is, one line each")
+    one.add_argument("kind", nargs="?", choices=LISTS, help="; ".join(LISTS))
+    _json(one)
+
+    one = command("plan", "planning", "the rows, what is in the store, what would run; nothing happens")
+    _studies(one)
+    _choice(one)
+    _retry(one)
+    _json(one)
+
+    one = command("run", "running", "measure what is missing, with live progress, then print the table")
+    _studies(one)
+    _choice(one)
+    _retry(one)
+    one.add_argument("--on", choices=("local", "debug"), default="local", help="local: worker processes; debug: here")
+    one.add_argument("--workers", type=_positive, help="worker processes, one thread each (default: cores)")
+    one.add_argument("--dry-run", action="store_true", help="say what would run, as `vitab plan`")
+    one.add_argument("--as", dest="form", choices=FORMS, default="markdown", help="the table's form")
+
+    one = command("status", "status", "what is done, running and waiting, from any shell")
+    one.add_argument("study", nargs="*", metavar="STUDY", help="(default: every study that was run with this store)")
+    _store(one)
+    _json(one)
+
+    one = command("table", "tables", "the table from what the store holds now")
+    one.add_argument("study", metavar="STUDY")
+    _variation(one)
+    one.add_argument("--columns", type=_names, help="only these, comma-separated")
+    one.add_argument("--as", dest="form", choices=FORMS, default="markdown", help="the table's form")
+    one.add_argument("--out", type=Path, metavar="FILE", help="write it there, whole or not at all")
+    one.add_argument("--reported", action="store_true", help="only what was reported, as the paper prints it")
+
+    one = command("check", "checking", "reported against measured, or now against then; the exit code is the verdict")
+    one.add_argument("study", nargs="*", metavar="STUDY")
+    one.add_argument("--all", action="store_true", help="every shipped study that reports something")
+    _variation(one)
+    one.add_argument("--columns", type=_names, help="only these, comma-separated")
+    one.add_argument("--gate", default="deviates,failed", help="verdicts that fail the check (default: %(default)s)")
+    one.add_argument("--require", type=_positive, default=1, metavar="N", help="fail when fewer claims are compared")
+    one.add_argument("--against", type=Path, metavar="STORE", help="compare with another store instead of the claims")
+    one.add_argument("--junit", type=Path, metavar="FILE", help="write the verdicts as JUnit XML")
+    _json(one)
+
+    one = command("why", "why", "where a number comes from")
+    one.add_argument("study", metavar="STUDY")
+    one.add_argument("row", metavar="ROW")
+    one.add_argument("column", metavar="COLUMN")
+    _variation(one)
+
+    one = command("count", "count", "parameters and FLOPs of models, explained")
+    one.add_argument("model", nargs="+", metavar="MODEL", help="timm's names, torchvision:NAME, or ours")
+    one.add_argument("--image", type=_positive, metavar="N", help="pixels a side (default: the model's own)")
+    one.add_argument("--by", choices=("module", "operator"), help="where they are")
+    one.add_argument("--convention", choices=("macs", "fvcore"), default="macs", help="macs: as papers count")
+    one.add_argument("--diff", metavar="OTHER", help="module by module against another model")
+    _json(one)
+
+    command("worker", "worker", "work as JSON lines in, records out: what local slots and Slurm jobs start")
+    command("schema", "schema", "JSON Schema of specs, for editors")
+    one = command("doctor", "doctor", "this machine: devices, libraries, and what is missing for what")
+    _store(one)
+    _json(one)
+    return parser
+
+
+def _studies(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", nargs="+", metavar="STUDY")
+
+
+def _choice(parser: argparse.ArgumentParser) -> None:
+    """What of a study."""
+    _variation(parser)
+    parser.add_argument("--columns", type=_names, help="only these, comma-separated")
+    parser.add_argument("--only", type=_names, metavar="ROW", help="only these rows, comma-separated")
+
+
+def _variation(parser: argparse.ArgumentParser) -> None:
+    """Which variation of a study: every command takes the same options."""
+    parser.add_argument("--setting", metavar="NAME", help="a variation that the spec names")
+    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="FIELD=VALUE", help="change a field")
+    parser.add_argument("--seeds", type=_positive, metavar="N", help="seeds 0 … N−1 instead of the spec's")
+    _store(parser)
+
+
+def _retry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+
+
+def _store(parser: argparse.ArgumentParser) -> None:
+    default = Path(os.environ.get("VITAB_STORE") or "runs")
+    parser.add_argument("--store", type=Path, default=default, help="folder of records and weights (default: runs)")
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", dest="as_json", action="store_true", help="machine-readable")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return number

@@ -1,0 +1,66 @@
+"""What was sent: one file a call under studies/NAME/, so that `vitab status` in any shell knows what to look for."""
+
+import argparse
+import os
+from pathlib import Path
+
+import msgspec
+
+from bench import machine
+from bench.files import publish
+from bench.store import Store, now
+from bench.trial import Frozen
+from vitab.works import Selection
+
+FORMAT = 1
+
+
+class Call(Frozen):
+    """One call of `vitab run`."""
+
+    study: str  # a shipped name or an absolute path
+    name: str
+    time: str
+    host: str
+    pid: int
+    started: str  # of the process, so that its number used again is told apart
+    setting: str | None = None
+    sets: tuple[str, ...] = ()
+    seeds: int | None = None
+    columns: tuple[str, ...] | None = None
+    rows: tuple[str, ...] | None = None
+    format: int = FORMAT
+
+
+def write(store: Store, selection: Selection, options: argparse.Namespace) -> None:
+    """Say that this process runs a study."""
+    study = selection.grid.study
+    given = next((name for name in options.study if Path(name).stem == study.path.stem), study.name)
+    shown = str(Path(given).absolute()) if "/" in given or given.endswith((".yaml", ".yml")) else study.path.stem
+    pid = os.getpid()
+    call = Call(
+        study=shown,
+        name=study.name,
+        time=now(),
+        host=machine.host(),
+        pid=pid,
+        started=str(machine.start_time(pid)),
+        setting=options.setting,
+        sets=tuple(options.sets),
+        seeds=options.seeds,
+        columns=selection.columns,
+        rows=selection.rows,
+    )
+    folder = store.folder("studies", study.name)
+    publish(folder / f"{call.host}-{pid}-{call.started}.json", msgspec.json.encode(call))
+
+
+def calls(store: Store) -> list[Call]:
+    """Every call that the store knows of, the earliest first; what cannot be read is passed over."""
+    found = []
+    for path in (store.path / "studies").glob("*/*.json"):
+        try:
+            found.append(msgspec.json.decode(path.read_bytes(), type=Call))
+        except (msgspec.DecodeError, OSError):
+            continue
+    return sorted(found, key=lambda call: call.time)

@@ -1,0 +1,158 @@
+"""Progress on stderr: a live line on a terminal, plain lines in a log. Never a bar in a file."""
+
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bench.record import TRAIN
+from bench.store import Snapshot
+from bench.work import Work
+from bench.worker import Event
+from reports.cells import failure_text
+from vitab.durations import clock
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+WORTH_A_LINE_S = 1.0  # in a log, work that took less is counted and not told
+SUMMARY_EVERY_S = 30.0  # in a log
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far some work is."""
+
+    todo: dict[str, Work]
+    workers: int
+    typical_s: dict[str, float]  # seconds a measure took before
+    bar: "Bar | None" = None  # None: plain lines
+    began: float = field(default_factory=time.monotonic)
+    told: float = field(default_factory=time.monotonic)
+    done: int = 0
+    failed: int = 0
+    running: dict[str, str] = field(default_factory=dict)  # key → what it says of itself
+    held: set[str] = field(default_factory=set)
+    took_s: dict[str, list[float]] = field(default_factory=dict)
+
+    def hear(self, event: Event, work: Work) -> None:
+        """Take in one event."""
+        if event.event == "started":
+            self.running[work.key] = f"{work.label} {work.measure}"
+        elif event.event == "progress":
+            epoch, epochs = event.progress.get("epoch"), event.progress.get("epochs")
+            if epoch is not None and epochs is not None:
+                self.running[work.key] = f"{work.label} epoch {epoch:g}/{epochs:g}"
+        elif event.event == "held":
+            self.held.add(work.key)
+        elif event.event == "died":
+            self.say(f"{work.label} {work.measure}: its process died; tried once more")
+        elif event.event == "done":
+            self._finish(event, work)
+        self.show()
+
+    def _finish(self, event: Event, work: Work) -> None:
+        self.running.pop(work.key, None)
+        self.held.discard(work.key)
+        self.done += 1
+        self.todo.pop(work.key, None)
+        if event.failure is not None:
+            self.failed += 1
+            self.say(f"{work.label} {work.measure}: {failure_text(event.failure)}")
+        elif event.seconds is not None:
+            self.took_s.setdefault(work.measure, []).append(event.seconds)
+            if self.bar is None and event.seconds >= WORTH_A_LINE_S:
+                self.say(f"[{self.done}/{self.total}] {work.label} {work.measure} {event.seconds:.1f} s")
+
+    @property
+    def total(self) -> int:
+        """Pieces of work in all."""
+        return self.done + len(self.todo)
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self.began
+
+    def left_s(self) -> float | None:
+        """Seconds that the rest will take, from what its like took here or before; None: not known yet."""
+        total = 0.0
+        for measure, count in Counter(work.measure for work in self.todo.values()).items():
+            here = self.took_s.get(measure)
+            seconds = statistics.fmean(here) if here else self.typical_s.get(measure)
+            if seconds is None:
+                return None
+            total += count * seconds
+        return total / self.workers
+
+    def line(self) -> str:
+        """done/total · failed · left · what runs."""
+        left = self.left_s()
+        parts = [f"{self.done}/{self.total} done", f"{self.failed} failed"]
+        if self.held:
+            parts.append(f"{len(self.held)} elsewhere")
+        parts.append(f"{clock(left)} left" if left is not None and self.todo else clock(self.seconds))
+        return " · ".join([*parts, *list(self.running.values())[:1]])
+
+    def show(self) -> None:
+        """Say how far it is: at once on a terminal, now and then in a log."""
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=self.done, total=self.total, said=self.line())
+        elif time.monotonic() - self.told >= SUMMARY_EVERY_S:
+            self.say(self.line())
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self.told = time.monotonic()
+        if self.bar is not None:
+            self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            sys.stderr.write(text + "\n")
+
+
+@contextmanager
+def watching(todo: Sequence[Work], snapshot: Snapshot, *, workers: int) -> Iterator[Progress]:
+    """Progress while something runs; at the end one line says what was done."""
+    progress = Progress(
+        todo={work.key: work for work in todo}, workers=workers, typical_s=_typical_s(snapshot), bar=_bar()
+    )
+    trainings = sum(work.measure == TRAIN for work in todo)
+    noun = "worker" if workers == 1 else "workers"
+    progress.say(f"{trainings} to train, {len(todo) - trainings} to measure · {workers} {noun}")
+    try:
+        if progress.bar is None:
+            yield progress
+        else:
+            with progress.bar:
+                progress.bar.add_task("", total=len(todo), said=progress.line())
+                yield progress
+    except KeyboardInterrupt:
+        sys.stderr.write(f"stopped after {progress.done} of {progress.total}; the same command goes on from there\n")
+        raise
+    sys.stderr.write(f"{progress.done} done, {progress.failed} failed in {clock(progress.seconds)}\n")
+
+
+def _typical_s(snapshot: Snapshot) -> dict[str, float]:
+    """Median seconds of every measure, from what the store holds."""
+    seconds: dict[str, list[float]] = {}
+    for record in snapshot.records.values():
+        if record.failure is None:
+            seconds.setdefault(record.measure, []).append(record.seconds)
+    return {measure: statistics.median(taken) for measure, taken in seconds.items()}
+
+
+def _bar() -> "Bar | None":
+    """A live bar where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    said = TextColumn("{task.fields[said]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+    return Bar(BarColumn(bar_width=20), said, console=Console(stderr=True), transient=True)

@@ -1,0 +1,55 @@
+"""`vitab table`: the table from what the store holds now."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench import lease
+from bench.errors import UserError
+from bench.files import publish
+from bench.store import Snapshot, Store
+from reports.cells import fill
+from reports.render import render
+from vitab import journal
+from vitab.works import Selection, selections
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print the table, or write it to a file."""
+    (one,) = selections(options, [options.study])
+    store = Store(options.store)
+    snapshot = store.read()
+    for problem in snapshot.problems:
+        sys.stderr.write(f"{store.path.name}: {problem}\n")
+    _other_settings(one, store, snapshot)
+    table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
+    text = render(table, options.form, columns=one.columns, reported_only=options.reported)
+    if options.out is None:
+        print(text)
+        return 0
+    write(options.out, text)
+    return 0
+
+
+def write(path: Path, text: str) -> None:
+    """A text file, whole or not at all. Raises UserError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        publish(path, (text if text.endswith("\n") else text + "\n").encode())
+    except OSError as problem:
+        raise UserError(f"{path}: {(problem.strerror or str(problem)).lower()}") from problem
+
+
+def _other_settings(one: Selection, store: Store, snapshot: Snapshot) -> None:
+    """One line where this variation has no record and another one was run."""
+    keys = {work.key for _, _, cell in one.grid.cells() for work in cell.works}
+    if not keys or keys & snapshot.records.keys():
+        return
+    study = one.grid.study
+    others = {
+        " ".join([f"--setting {call.setting}" if call.setting else "", *(f"--set {text}" for text in call.sets)]).strip()
+        for call in journal.calls(store)
+        if call.name == study.name and (call.setting, tuple(study.fixed)) != (study.setting, call.sets)
+    } - {""}
+    if others:
+        sys.stderr.write(f"nothing measured of this; {study.name} was run with {' and with '.join(sorted(others))}\n")

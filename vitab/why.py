@@ -1,0 +1,204 @@
+"""`vitab why`: where a number comes from, or why there is none."""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from ablations.columns import StudyColumn, chosen
+from ablations.grid import GridCell, GridRow
+from bench import lease, plan, registry
+from bench.errors import UserError, unknown
+from bench.identity import canonical, weights_key
+from bench.record import Record
+from bench.store import Snapshot, Store
+from bench.trial import Trial
+from bench.work import Work
+from reports.cells import choose, failure_text, fill
+from reports.check import words
+from reports.printed import parse
+from reports.scale import alone
+from reports.table import Cell, ClaimCell
+from vitab.durations import duration
+from vitab.works import Selection, cell_works, selections
+
+MOST_DIFFERENCES = 8
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print what stands behind one cell."""
+    (one,) = selections(options, [options.study])
+    row = one.grid.row(options.row)
+    column = _column(one, row, options.column)
+    planned = row.cells[column.name]
+    store = Store(options.store)
+    snapshot = store.read()
+    table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
+    cell = next(line for line in table.rows if line.row == row.id).cells[column.name]
+    for line in _lines(one, row, column, planned, cell, snapshot):
+        print(line)
+    return 0
+
+
+def _column(one: Selection, row: GridRow, name: str) -> StudyColumn:
+    found = [column for column in chosen(one.grid.columns, [name]) if column.name in row.cells]
+    if len(found) != 1:
+        names = [column.name for column in found]
+        raise UserError(
+            f"{name!r} is {len(names)} columns here: {', '.join(names)}"
+            if names
+            else unknown("column", name, row.cells)
+        )
+    return found[0]
+
+
+def _lines(
+    one: Selection, row: GridRow, column: StudyColumn, planned: GridCell, cell: Cell, snapshot: Snapshot
+) -> Iterator[str]:
+    """Everything there is to say, the number first."""
+    works = _works(planned, snapshot)
+    records = [record for work in works if (record := plan.serving(work, snapshot)) is not None]
+    yield f"{one.grid.study.name} · {row.label} · {column.label}: {_headline(cell)}"
+    for line in _claim_lines(planned, cell):
+        yield line
+    if cell.chosen:
+        yield f"chosen on the selection split: {cell.chosen}"
+    for work in works:
+        record = plan.serving(work, snapshot) or plan.failed(work, snapshot)
+        yield _record_line(record, planned.quantity) if record is not None else _missing_line(work, snapshot)
+    if records:
+        yield from _bound_lines(records)
+    if works:
+        yield ""
+        yield f"the key is made of {_parts(works[0])}:"
+        for name, value in _fields(works[0]):
+            yield f"  {name:<24}{value}"
+    said = planned.explanation
+    if said is not None and said.works:
+        for work in said.works:
+            record = plan.serving(work, snapshot)
+            yield ""
+            yield f"second computation, {said.note} ({said.said}):"
+            yield _record_line(record, said.quantity or "") if record is not None else _missing_line(work, snapshot)
+
+
+def _works(planned: GridCell, snapshot: Snapshot) -> tuple[Work, ...]:
+    if not planned.candidates:
+        return planned.works
+    best = choose(planned.candidates, str(planned.selected_by), snapshot)
+    return best.works if best else tuple(cell_works(planned, snapshot))
+
+
+def _headline(cell: Cell) -> str:
+    if cell.value is None:
+        return words(cell.state) + (f": {cell.reason}" if cell.reason else "")
+    exact = f"{cell.value:,.0f} {cell.unit}" if cell.unit in ("parameters", "multiply-adds") else alone(cell.value, cell.unit)
+    spread = "" if cell.std is None else f" ± {cell.std:.2f} over {cell.n} seeds"
+    return exact + spread + (f"; {cell.reason}" if cell.reason else "")
+
+
+def _claim_lines(planned: GridCell, cell: Cell) -> Iterator[str]:
+    for claim, reported in zip(cell.claims, planned.claims, strict=True):
+        numbers = parse(claim.printed, reported.printed_by or "rounding")
+        meant = ", ".join(f"[{_bare(number.low, cell)}, {_bare(number.high, cell)})" for number in numbers)
+        yield f"reported {claim.printed} ({claim.source}) means {meant}: {_verdict(claim)}" if meant else (
+            f"reported {claim.printed} ({claim.source}): {_verdict(claim)}"
+        )
+
+
+def _bare(value: float, cell: Cell) -> str:
+    return alone(value, cell.unit) if cell.unit else f"{value:g}"
+
+
+def _verdict(claim: ClaimCell) -> str:
+    off = "" if not claim.deviation else f", {100 * claim.deviation:+.2f} %".replace("-", "−")
+    return words(claim.verdict) + off + (f"; {claim.note}" if claim.note else "")
+
+
+def _record_line(record: Record, quantity: str) -> str:
+    """One record: value, measure, libraries, time, place."""
+    measured = record.quantities.get(quantity)
+    if record.failure is not None:
+        said = failure_text(record.failure)
+    elif measured is None:
+        said = f"no {quantity}"
+    else:
+        said = alone(sum(measured.samples) / len(measured.samples), measured.unit)
+    libraries = record.environment.get("libraries", {})
+    wanted = [name for name in ("timm", "torch") if name in libraries]
+    versions = ", ".join(f"{name} {libraries[name]}" for name in wanted)
+    seed = "" if record.trial.seed is None else f"seed {record.trial.seed}: "
+    return (
+        f"{seed}{said} · {record.measure} v{record.version} on {record.trial.model.name} @ {record.trial.input.image}"
+        f" ({versions}) · {record.time[:10]} in {duration(record.seconds)} on {record.environment.get('host', 'unknown')}"
+        f" · record {record.key}"
+    )
+
+
+def _missing_line(work: Work, snapshot: Snapshot) -> str:
+    """No record; the nearest one there is, and what differs."""
+    near = _nearest(work, snapshot)
+    said = f"{'' if work.trial.seed is None else f'seed {work.trial.seed}: '}no record {work.key}"
+    if near is None:
+        return said
+    record, different = near
+    shown = "; ".join(f"{name} {then} → {now}" for name, then, now in different[:MOST_DIFFERENCES])
+    more = "" if len(different) <= MOST_DIFFERENCES else f"; and {len(different) - MOST_DIFFERENCES} more"
+    return f"{said}; the nearest is {record.key}, before {shown}{more}"
+
+
+def _nearest(work: Work, snapshot: Snapshot) -> tuple[Record, list[tuple[str, str, str]]] | None:
+    """The record of the same measure that differs in the fewest fields."""
+    best: tuple[Record, list[tuple[str, str, str]]] | None = None
+    wanted = dict(_fields(work))
+    for record in snapshot.records.values():
+        if record.measure != work.measure or record.trial.seed != work.trial.seed:
+            continue
+        then = dict(_named(record.trial, record.measure, record.version))
+        different = [
+            (name, then.get(name, "absent"), wanted.get(name, "absent"))
+            for name in {**then, **wanted}
+            if then.get(name) != wanted.get(name)
+        ]
+        if different and (best is None or len(different) < len(best[1])):
+            best = record, different
+    return best
+
+
+def _parts(work: Work) -> str:
+    depends: tuple[str, ...] = registry.load("measures", work.measure).DEPENDS_ON
+    return ", ".join(["measure", "version", *depends])
+
+
+def _fields(work: Work) -> list[tuple[str, str]]:
+    """Every field behind a key, flat, with its value."""
+    return _named(work.trial, work.measure, work.version)
+
+
+def _named(trial: Trial, measure: str, version: int) -> list[tuple[str, str]]:
+    depends: tuple[str, ...] = registry.load("measures", measure).DEPENDS_ON
+    found: dict[str, Any] = {"measure": measure, "version": version}
+    for name in depends:
+        if name != "weights":
+            found[name] = canonical(getattr(trial, name))
+    if "weights" in depends:
+        found["weights"] = {"key": weights_key(trial)}
+        for name in ("train", "distill", "seed"):
+            found[name] = canonical(getattr(trial, name))
+    return [(name, value) for name, value in _flat(found) if value != "None"]
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value != {}:
+            yield prefix + name, str(value)
+
+
+def _bound_lines(records: list[Record]) -> Iterator[str]:
+    """What only the machine knew: fingerprints, kernels; where records differ, all of it."""
+    names = sorted({name for record in records for name in record.bound})
+    for name in names:
+        values = list(dict.fromkeys(str(record.bound.get(name)) for record in records))
+        shown = values[0] if len(values) == 1 else f"{len(values)} different ones"
+        yield f"bound {name}: {shown if len(shown) <= 100 else shown[:97] + '…'}"
