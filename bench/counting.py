@@ -66,7 +66,7 @@ def count(module: "nn.Module", inputs: tuple[Any, ...], *, convention: str = "ma
     Raises Invalid where an operator ran that no rule knows.
     """
     with warnings.catch_warnings():  # fvcore scripts a loss while it is imported
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        warnings.filterwarnings("ignore", "`torch.jit.script` is")
         from fvcore.nn import FlopCountAnalysis
         from fvcore.nn.jit_analysis import Statistics
 

@@ -1,0 +1,71 @@
+"""swin: Swin (Liu et al., ICCV 2021) with its shifted windows and its positions as choices, as in its Table 4."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta
+
+from bench.errors import Invalid
+from bench.trial import Frozen, Input
+
+if TYPE_CHECKING:
+    from torch import nn
+
+VERSION = 1
+
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Knobs(Frozen):
+    """What may be chosen; the defaults are Swin-T's. `depths` and `heads` have one entry a stage."""
+
+    patch: Positive = 4  # pixels a side
+    dim: Positive = 96  # channels of the first stage; each further one has twice as many, on half the map
+    depths: tuple[Positive, ...] = (2, 2, 6, 2)  # blocks
+    heads: tuple[Positive, ...] = (3, 6, 12, 24)
+    window: Positive = 7  # tokens a side
+    mlp_ratio: Annotated[float, Meta(gt=0)] = 4.0  # hidden units of an MLP over its channels
+    qkv_bias: bool = True
+    shift: bool = True  # every second block by half a window
+    position: Literal["none", "absolute", "absolute_and_relative", "relative", "relative_without_appearance"] = (
+        "relative"
+    )
+
+
+def check(knobs: Knobs, input: Input) -> None:
+    """Raise Invalid for what cannot be built."""
+    where = f"swin at {input.image}"
+    if input.image % knobs.patch:
+        allowed = ", ".join(str(size) for size in range(1, input.image + 1) if input.image % size == 0)
+        raise Invalid(f"{where}: patch {knobs.patch} does not divide the image; allowed: {allowed}")
+    if not knobs.depths or len(knobs.depths) != len(knobs.heads):
+        raise Invalid(f"{where}: {len(knobs.depths)} depths and {len(knobs.heads)} heads; each stage has one of both")
+    for stage, heads in enumerate(knobs.heads):
+        dim = knobs.dim * 2**stage
+        if dim % heads:
+            raise Invalid(f"{where}: heads {heads} do not divide the {dim} channels of stage {stage + 1}")
+        if int(dim * knobs.mlp_ratio) < 1:
+            raise Invalid(f"{where}: mlp_ratio {knobs.mlp_ratio:g} leaves no hidden unit of {dim} channels")
+
+
+def notes(knobs: Knobs, input: Input) -> list[str]:
+    """Stages whose map no whole number of windows covers: where the window shrinks, and where the map is padded."""
+    said = []
+    side = input.image // knobs.patch  # tokens
+    for stage in range(1, len(knobs.depths) + 1):
+        if side < knobs.window:
+            said.append(f"stage {stage}: the window is the whole map, {side}×{side}, and is not shifted")
+        elif side % knobs.window:
+            said.append(f"stage {stage}: the map of {side}×{side} is padded to whole windows")
+        side = (side + 1) // 2
+    return said
+
+
+def build(knobs: Knobs, input: Input, *, dropout: float, drop_path: float) -> "nn.Module":
+    """The module, on the current default device."""
+    import msgspec
+
+    from bench.layers.swin import SwinTransformer
+
+    return SwinTransformer(
+        **msgspec.structs.asdict(input), **msgspec.structs.asdict(knobs), dropout=dropout, drop_path=drop_path
+    )
