@@ -20,7 +20,7 @@ def augmented(name: str, images: "Tensor", indices: "Tensor", *, seed: int, epoc
     """A batch (B, C, S, S) of the training images with those indices (B,), as epoch `epoch` shows them."""
     if name == "none":
         return images
-    return _KNOWN[name](images, draws(indices, 2, seed=seed, epoch=epoch).to(images.device))
+    return KNOWN[name](images, draws(indices, 2, seed=seed, epoch=epoch).to(images.device))
 
 
 def shift1(images: "Tensor", draws: "Tensor") -> "Tensor":
@@ -35,7 +35,7 @@ def shift1(images: "Tensor", draws: "Tensor") -> "Tensor":
     return padded[each, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
 
 
-_KNOWN: dict[str, Augment] = {"shift1": shift1}
+KNOWN: dict[str, Augment] = {"shift1": shift1}
 
 
 def draws(indices: "Tensor", count: int, *, seed: int, epoch: int) -> "Tensor":

@@ -1,17 +1,27 @@
-"""A measure that does what a test tells it, added as other packages add theirs: by an entry point."""
+"""What several tests of this room stand on: a measure that does what it is told, trainings, folders of images."""
 
+import itertools
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from bench import registry
+from bench import data, models, registry
+from bench import train as recipes
+from bench.attempt import Watch
+from bench.identity import weights_key
+from bench.subject import Subject
+from bench.trial import Evaluate, Input, Train, Trial
 
 PLUGIN = Path(__file__).parent / "plugin"
 
 
 @pytest.fixture
 def acting(monkeypatch):
-    """The measure `acting` is known, here and in processes started from here."""
+    """The measure `acting` is known, here and in processes started from here: an entry point, as other packages'."""
     monkeypatch.syspath_prepend(PLUGIN)
     monkeypatch.setenv("PYTHONPATH", str(PLUGIN))
     for cached in (registry.names, registry.load, registry.quantities):
@@ -19,3 +29,88 @@ def acting(monkeypatch):
     yield "acting"
     for cached in (registry.names, registry.load, registry.quantities):
         cached.cache_clear()
+
+
+@pytest.fixture
+def digits_trial():
+    """A function that makes trials of a ViT on a tenth of digits: nine steps, a fifth of a second."""
+
+    def make(*, knobs=None, train=None, image=8, **fields):
+        recipe = recipes.recipe("tiny") | {"epochs": 3, "warmup_epochs": 1} | (train or {})
+        small = {"patch": 2, "dim": 48, "depth": 2, "heads": 4}
+        given = {
+            "model": models.resolve("vit", small | (knobs or {})),
+            "input": Input(image=image, channels=1, classes=10),
+            "data": data.resolve("digits", {}, subset=0.1),
+            "train": Train(**({"image": image} | recipe)),
+            "evaluate": Evaluate(image=image),
+            "seed": 0,
+        }
+        return Trial(**(given | fields))
+
+    return make
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """What a training left behind."""
+
+    folder: Path
+    subject: Subject
+    quantities: dict
+    progress: list
+
+    @property
+    def weights(self):
+        """The bytes of the weights: equal exactly when every weight is."""
+        return (self.folder / "weights.safetensors").read_bytes()
+
+    @property
+    def curve(self):
+        return [json.loads(line) for line in (self.folder / "curve.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A function that trains a trial in a store, by default one for the test, and says what it left behind.
+
+    `stop_after` asks it to stop after so many steps; `lost_after` takes the key away from it.
+    """
+
+    def run(trial, *, store=None, stop_after=None, lost_after=None):
+        store = store or tmp_path / "store"
+        folder = store / "weights" / weights_key(trial)
+        folder.mkdir(parents=True, exist_ok=True)
+        subject = Subject(store=store, weights_folder=folder)
+        steps, said = itertools.count(1), []
+
+        def stop():
+            stop.step = next(steps)
+            return stop.step == stop_after
+
+        stop.step = 0
+        watch = Watch(stop=stop, still_mine=lambda: lost_after is None or stop.step < lost_after, progress=said.append)
+        quantities = recipes.run(trial, subject, watch)
+        return Left(folder=folder, subject=subject, quantities=quantities, progress=said)
+
+    return run
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """Real image files in ImageNet's layout: three classes that differ in brightness, and in size and kind of file."""
+
+    def make(*, train=8, val=2, classes=("dark", "grey", "light"), side=20):
+        random = np.random.default_rng(0)
+        for half, count in (("train", train), ("val", val)):
+            for place, name in enumerate(classes):
+                folder = tmp_path / "images" / half / name
+                folder.mkdir(parents=True)
+                for number in range(count):
+                    size = (side + 3 * number, side + place, 3)  # height, width
+                    pixels = random.integers(0, 86, size, dtype=np.uint8) + np.uint8(85 * place)
+                    suffix = ("png", "JPEG", "bmp")[number % 3]
+                    Image.fromarray(pixels).save(folder / f"{number}.{suffix}")
+        return tmp_path / "images"
+
+    return make
