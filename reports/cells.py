@@ -1,12 +1,14 @@
 """A grid and a store become a table: every cell gets its number, or the reason why it has none."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from ablations.columns import StudyColumn
 from ablations.grid import Candidate, Grid, GridCell, GridRow
-from bench import plan, registry
+from bench import plan
 from bench.conflict import conflicts
 from bench.record import Failure, Record
 from bench.store import Snapshot
@@ -70,10 +72,21 @@ def fill(grid: Grid, snapshot: Snapshot, *, running: frozenset[str] = frozenset(
         ),
         base=grid.base,
         stub=grid.stub,
-        caption=captions.caption(grid, snapshot, rows, comparisons),
-        notes=captions.notes(grid, rows, comparisons),
+        caption=captions.caption(grid, rows, comparisons),
+        notes=captions.notes(grid, comparisons),
         setting=grid.study.setting,
         source=captions.source(grid.study.spec.paper),
+    )
+
+
+def part(table: Table, *, columns: Sequence[str] | None = None, rows: Sequence[str] | None = None) -> Table:
+    """A table with only some of its quantity columns and rows; None: all of them."""
+    return msgspec.structs.replace(
+        table,
+        columns=tuple(
+            column for column in table.columns if columns is None or column.kind == "field" or column.name in columns
+        ),
+        rows=tuple(row for row in table.rows if rows is None or row.row in rows),
     )
 
 
@@ -151,8 +164,6 @@ def _cell(row: GridRow, cell: GridCell, grid: Grid, snapshot: Snapshot, running:
 
 def replace_cell(cell: Cell, **changes: object) -> Cell:
     """A cell with some fields changed."""
-    import msgspec
-
     return msgspec.structs.replace(cell, **changes)
 
 
@@ -329,7 +340,3 @@ def _compare(grid: Grid, column: StudyColumn, rows: dict[str, dict[str, Cell]]) 
         )
     return compared
 
-
-def measure_of(quantity: str) -> str | None:
-    """The measure that produces a quantity, where there is one here."""
-    return registry.quantities().get(quantity)

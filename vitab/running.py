@@ -8,7 +8,7 @@ from bench import lease, local, plan
 from bench.store import Store
 from bench.work import Work
 from bench.worker import Event, check_packages
-from reports.cells import fill
+from reports.cells import fill, part
 from reports.render import render
 from vitab import journal, planning
 from vitab.progress import Progress, watching
@@ -38,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
         if number:
             print()
         table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
-        print(render(table, options.form, columns=one.columns, rows=one.rows))
+        print(render(part(table, columns=one.columns, rows=one.rows), options.form).rstrip())
     return 1 if failed else 0
 
 

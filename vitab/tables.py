@@ -8,7 +8,7 @@ from bench import lease
 from bench.errors import UserError
 from bench.files import publish
 from bench.store import Snapshot, Store
-from reports.cells import fill
+from reports.cells import fill, part
 from reports.render import render
 from vitab import journal
 from vitab.works import Selection, selections
@@ -23,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
         sys.stderr.write(f"{store.path.name}: {problem}\n")
     _other_settings(one, store, snapshot)
     table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
-    text = render(table, options.form, columns=one.columns, reported_only=options.reported)
+    text = render(part(table, columns=one.columns), options.form, reported_only=options.reported).rstrip()
     if options.out is None:
         print(text)
         return 0

@@ -4,6 +4,8 @@
     VERSION: int
     DEPENDS_ON: tuple[str, ...]                  fields of Trial that the value depends on; "weights": the weights key
     PRODUCES: dict[str, tuple[str, str | None]]  quantity → (unit, "higher" | "lower" | None)
+    LABELS: dict[str, str]                       optional: what tables call a quantity, where that is not its name
+    CONVENTION: str                              optional: one line under every table, what was counted
     REMEASURE_IF_CHANGED: tuple[str, ...]        optional: libraries whose new version asks for a repeat
     def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]
 

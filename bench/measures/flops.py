@@ -12,6 +12,8 @@ from bench.trial import Trial
 VERSION = 1
 DEPENDS_ON = ("model", "input")
 PRODUCES: dict[str, tuple[str, str | None]] = {"flops": ("multiply-adds", "lower")}
+LABELS = {"flops": "FLOPs"}
+CONVENTION = "FLOPs: multiply-adds of one forward pass over one image, each counted as one"
 REMEASURE_IF_CHANGED = ("timm", "torchvision")
 
 

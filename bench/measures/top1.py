@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VERSION = 1
 DEPENDS_ON = ("weights", "model", "input", "task", "data", "evaluate", "precision", "attention")
 PRODUCES: dict[str, tuple[str, str | None]] = {"top1": ("%", "higher"), "top5": ("%", "higher")}
+LABELS = {"top1": "top-1", "top5": "top-5"}
 
 MOST_LOGITS = 1_000_000  # values that are kept per evaluation: 4 MB
 
