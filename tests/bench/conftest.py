@@ -101,14 +101,14 @@ def image_folder(tmp_path):
     """Real image files in ImageNet's layout: three classes that differ in brightness, and in size and kind of file."""
 
     def make(*, train=8, val=2, classes=("dark", "grey", "light"), side=20):
-        random = np.random.default_rng(0)
+        random, band = np.random.default_rng(0), 255 // len(classes)
         for half, count in (("train", train), ("val", val)):
             for place, name in enumerate(classes):
                 folder = tmp_path / "images" / half / name
                 folder.mkdir(parents=True)
                 for number in range(count):
                     size = (side + 3 * number, side + place, 3)  # height, width
-                    pixels = random.integers(0, 86, size, dtype=np.uint8) + np.uint8(85 * place)
+                    pixels = random.integers(band * place, band * (place + 1), size, dtype=np.uint8)
                     suffix = ("png", "JPEG", "bmp")[number % 3]
                     Image.fromarray(pixels).save(folder / f"{number}.{suffix}")
         return tmp_path / "images"
