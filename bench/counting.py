@@ -45,6 +45,11 @@ class Counts:
         """Multiply-adds of the whole forward pass."""
         return int(self.report.total())
 
+    @property
+    def params(self) -> int:
+        """Parameters of the module, trained or frozen, each once however often it is used."""
+        return sum(parameter.numel() for parameter in self.report._model.parameters())
+
     def by_module(self) -> dict[str, int]:
         """Multiply-adds of every module, those of its children included."""
         return {name: int(count) for name, count in self.report.by_module().items()}
@@ -58,6 +63,9 @@ class Counts:
         from fvcore.nn import flop_count_table
 
         return str(flop_count_table(self.report, max_depth=max_depth))
+
+    def __str__(self) -> str:
+        return self.table()
 
 
 def count(module: "nn.Module", inputs: tuple[Any, ...], *, convention: str = "macs") -> Counts:

@@ -12,7 +12,8 @@ Importing this costs nothing; each function brings in what it needs.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vitab.count import assert_counts, of_module as count
+    from vitab.counting import assert_counts
+    from vitab.counting import of_module as count
     from vitab.notebook import run, table
 
 __all__ = ["assert_counts", "count", "run", "table"]
@@ -20,8 +21,8 @@ __all__ = ["assert_counts", "count", "run", "table"]
 _WHERE = {
     "run": ("vitab.notebook", "run"),
     "table": ("vitab.notebook", "table"),
-    "count": ("vitab.count", "of_module"),
-    "assert_counts": ("vitab.count", "assert_counts"),
+    "count": ("vitab.counting", "of_module"),
+    "assert_counts": ("vitab.counting", "assert_counts"),
 }
 
 

@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("column", metavar="COLUMN")
     _variation(one)
 
-    one = command("count", "count", "parameters and FLOPs of models, explained")
+    one = command("count", "counting", "parameters and FLOPs of models, explained")
     one.add_argument("model", nargs="+", metavar="MODEL", help="timm's names, torchvision:NAME, or ours")
     one.add_argument("--image", type=_positive, metavar="N", help="pixels a side (default: the model's own)")
     one.add_argument("--by", choices=("module", "operator"), help="where they are")

@@ -1,0 +1,236 @@
+"""`vitab count`: parameters and FLOPs of models, and where they are. Of any module too, for notebooks and tests."""
+
+import argparse
+import contextlib
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from tabulate import tabulate
+
+from bench import models, registry
+from bench.attempt import failure_of
+from bench.counting import Counts, count, of_model
+from bench.errors import UserError
+from bench.trial import Input, Model
+from reports.printed import parse
+from reports.scale import alone, scale, show
+from vitab.breakdown import Part, folded, parts
+
+if TYPE_CHECKING:
+    from torch import nn
+
+By = Literal["module", "operator"]
+
+USUAL_IMAGE = 224  # pixels a side, for ours, which have no size of their own
+
+SAID = {
+    "macs": "one multiply-add is one FLOP: linear layers, convolutions, matrix products, attention; one image",
+    "fvcore": "one multiply-add is one FLOP; normalisation and pooling too, as fvcore estimates them; one image",
+}
+
+
+def main(options: argparse.Namespace) -> int:
+    """The command."""
+    return run(
+        options.model,
+        image=options.image,
+        by=options.by,
+        convention=options.convention,
+        diff=options.diff,
+        as_json=options.as_json,
+    )
+
+
+def run(
+    names: Sequence[str], *, image: int | None, by: By | None, convention: str, diff: str | None, as_json: bool
+) -> int:
+    """Count models and print them; 1 where one could not be counted. Raises UserError for a name that is none."""
+    asked = [_asked(name, image) for name in (*names, *([diff] if diff else []))]
+    results = [_Result(model, input_, convention) for model, input_ in asked]
+    if as_json:
+        for result in results:
+            print(msgspec.json.encode(result.plain("module" if diff else by)).decode())
+    else:
+        _print(results, by=by, diff=diff is not None)
+        print(f"\n{convention}: {SAID[convention]}")
+    for result in results:
+        if result.reason:
+            print(f"{result.model.name}: {result.reason}", file=sys.stderr)
+    return int(any(result.reason for result in results))
+
+
+def of_module(module: "nn.Module", input: Any, *, convention: str = "macs") -> Counts:
+    """Parameters and multiply-adds of a module's forward pass over an input: a tensor, or a tuple of arguments.
+
+    In evaluation mode, on the device of the module: on meta tensors nothing is computed. Raises Invalid where an
+    operator ran whose cost no rule knows.
+    """
+    with _evaluating(module):
+        return count(module, input if isinstance(input, tuple) else (input,), convention=convention)
+
+
+def assert_counts(
+    module: "nn.Module",
+    input: Any,
+    *,
+    params: str | int | None = None,
+    flops: str | int | None = None,
+    convention: str = "macs",
+) -> None:
+    """Raise AssertionError unless the counts print as given: "4.5G" is met by 4.45e9 up to 4.55e9; an int exactly."""
+    if params is None and flops is None:
+        raise UserError("assert_counts compares nothing: give params, flops or both")
+    wrong = []
+    if params is not None:
+        total = sum(parameter.numel() for parameter in module.parameters())
+        wrong += _differs("parameters", total, params)
+    if flops is not None:
+        wrong += _differs("multiply-adds", of_module(module, input, convention=convention).total, flops)
+    if wrong:
+        raise AssertionError("; ".join(wrong))
+
+
+def _differs(unit: str, counted: int, expected: str | int) -> list[str]:
+    """What is wrong with a count, or nothing."""
+    if isinstance(expected, int):
+        return [] if counted == expected else [f"{counted:,} {unit}, expected {expected:,}"]
+    printed = parse(expected)
+    if not printed:
+        raise UserError(f"{expected!r} is no number that {unit} could be compared with")
+    if any(number.holds(counted) for number in printed):
+        return []
+    ends = " or ".join(f"{number.low:,.0f} to {number.high:,.0f}" for number in printed)
+    return [f"{counted:,} {unit}, expected {expected} ({ends})"]
+
+
+@contextlib.contextmanager
+def _evaluating(module: "nn.Module") -> Iterator[None]:
+    """Evaluation mode, and back for exactly those parts that were training."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def _asked(name: str, image: int | None) -> tuple[Model, Input]:
+    """The model of a name and its input."""
+    model = models.resolve(name, {})
+    library, colon, rest = model.name.partition(":")
+    if image is None:
+        image = registry.load("models", library).default_image(rest) if colon else USUAL_IMAGE
+    return model, Input(image=image)
+
+
+class _Result:
+    """A model counted, or the reason why it is not."""
+
+    def __init__(self, model: Model, input_: Input, convention: str) -> None:
+        self.model, self.input, self.convention = model, input_, convention
+        self.counts: Counts | None = None
+        self.reason: str | None = None
+        try:
+            self.counts = of_model(model, input_, convention=convention)
+        except Exception as problem:  # noqa: BLE001 one model that cannot be counted does not hide the others
+            if not isinstance(problem, UserError):
+                traceback.print_exc()
+            self.reason = failure_of(problem).reason
+
+    def plain(self, by: By | None) -> dict[str, Any]:
+        """The machine-readable form; a key without a meaning is absent."""
+        said = {"model": self.model.name, "image": self.input.image, "convention": self.convention}
+        if self.counts is None:
+            return {**said, "state": "failed", "reason": self.reason}
+        said |= {"params": self.counts.params, "flops": self.counts.total, "state": "measured"}
+        if by == "operator":
+            said["operators"] = self.counts.by_operator()
+        if by == "module":
+            said["modules"] = parts(self.counts)
+        return said
+
+
+def _print(results: list[_Result], *, by: By | None, diff: bool) -> None:
+    """The table of models, then where what they count is."""
+    counted = [result.counts for result in results if result.counts]
+    params = scale("parameters", [counts.params for counts in counted])
+    flops = scale("multiply-adds", [counts.total for counts in counted])
+    rows = [
+        (result.model.name, result.input.image, show(counts.params, params), show(counts.total, flops))
+        if (counts := result.counts)
+        else (result.model.name, result.input.image, "failed", "failed")
+        for result in results
+    ]
+    print(_table(rows, ("model", "image", "params", "FLOPs")))
+    if diff and len(counted) == len(results):
+        for result in results[:-1]:
+            _print_difference(result, results[-1])
+    elif by:
+        for result in results:
+            if result.counts:
+                print(f"\n{result.model.name}")
+                (_print_modules if by == "module" else _print_operators)(result.counts)
+
+
+def _print_modules(counts: Counts) -> None:
+    lines = list(folded(parts(counts)).items())
+    rows = []
+    for at, (name, (many, part)) in enumerate(lines):
+        inner, (_, same) = lines[min(at + 1, len(lines) - 1)]
+        if not name or not (inner.startswith(f"{name}.") and same == part):  # what only holds the next line is left out
+            share = _share(part.flops, counts.total)
+            rows.append((name or "(all)", f"×{many}" if many > 1 else "", *_shown(part), share))
+    print(_table(rows, ("module", "", "params", "FLOPs", "share")))
+
+
+def _print_operators(counts: Counts) -> None:
+    rows = [
+        (name, alone(count, "multiply-adds"), _share(count, counts.total))
+        for name, count in counts.by_operator().items()
+    ]
+    print(_table(rows, ("operator", "FLOPs", "share")))
+
+
+def _print_difference(one: _Result, other: _Result) -> None:
+    """Modules whose counts differ, those of the first less those of the other."""
+    assert one.counts is not None
+    assert other.counts is not None
+    own, theirs, none = parts(one.counts), parts(other.counts), Part(params=0, flops=0)
+    differences = {
+        name: Part(
+            params=own.get(name, none).params - theirs.get(name, none).params,
+            flops=own.get(name, none).flops - theirs.get(name, none).flops,
+        )
+        for name in {**own, **theirs}
+    }
+    lines = folded({name: part for name, part in differences.items() if part != none})
+    print(f"\n{one.model.name} at {one.input.image} less {other.model.name} at {other.input.image}")
+    if not lines:
+        print("no module counts otherwise")
+        return
+    rows = [
+        (name or "(all)", f"×{many}" if many > 1 else "", *_shown(part, signed=True))
+        for name, (many, part) in lines.items()
+    ]
+    print(_table(rows, ("module", "", "params", "FLOPs")))
+
+
+def _shown(part: Part, *, signed: bool = False) -> tuple[str, str]:
+    """Parameters and multiply-adds, each at its own scale: one column reaches from a bias to the whole model."""
+    numbers = ((part.params, "parameters"), (part.flops, "multiply-adds"))
+    return tuple(  # type: ignore[return-value]
+        ("−" if number < 0 else "+" if signed and number else "") + alone(abs(number), unit) for number, unit in numbers
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def _table(rows: Sequence[tuple[Any, ...]], headers: tuple[str, ...]) -> str:
+    aligned = ["left" if header in ("model", "module", "operator") else "right" for header in headers]
+    return tabulate(rows, headers=headers, tablefmt="github", colalign=aligned, disable_numparse=True)
