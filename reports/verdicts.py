@@ -50,7 +50,7 @@ def verdict(claim: Claim, measured: Measured) -> ClaimCell:
     """The verdict on one claim: the best over the numbers that it prints (`88.4/88.5*`)."""
     said: list[tuple[Verdict, float | None, str | None]]
     if not claim.numbers:
-        said = [("not_comparable", None, "no number is printed")]
+        said = [("not_comparable", None, None)]
     elif measured.state != "measured":
         said = [(WITHOUT_NUMBER[measured.state], None, None)]
     elif measured.differs is not None:

@@ -1,0 +1,230 @@
+"""LaTeX: a floating table that compiles wherever booktabs is loaded, and needs nothing else.
+
+Numbers and their ± are set in math, so that minus signs are minus signs; everything else is escaped text.
+"""
+
+import re
+import unicodedata
+
+from reports.layout import Entry, Grid, grid
+from reports.table import Table
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    '"': "''",
+    "–": "--",
+    "—": "---",
+    "−": "$-$",
+    "…": r"\ldots{}",
+    "‘": "`",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "§": r"\S{}",
+    "•": r"$\bullet$",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+    "ł": r"\l{}",
+    "Ł": r"\L{}",
+    "ı": r"\i{}",
+}
+
+MATH = {
+    "±": r"\pm", "×": r"\times", "÷": r"\div", "·": r"\cdot", "≈": r"\approx", "≤": r"\leq", "≥": r"\geq",
+    "≠": r"\neq", "∞": r"\infty", "→": r"\rightarrow", "←": r"\leftarrow", "↑": r"\uparrow", "↓": r"\downarrow",
+    "⇒": r"\Rightarrow", "√": r"\surd", "∼": r"\sim", "∈": r"\in", "†": r"\dagger", "‡": r"\ddagger",
+    "°": r"^{\circ}", "✓": r"\surd", "Δ": r"\Delta", "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta",
+    "ε": r"\epsilon", "η": r"\eta", "θ": r"\theta", "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu", "π": r"\pi",
+    "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau", "φ": r"\phi", "χ": r"\chi", "ψ": r"\psi", "ω": r"\omega",
+    "Σ": r"\Sigma", "Ω": r"\Omega",
+}  # fmt: skip
+
+RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0307": ".", "\u0308": '"',
+           "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c"}  # fmt: skip
+
+SIZES = ((70, ""), (80, r"\small"), (10**9, r"\footnotesize"))
+"""Characters that a row of 5.5 inches (NeurIPS) takes at a size; a character is about half as wide as it is high."""
+
+TOO_WIDE = 88  # characters: shrunk to the width of the text
+WIDE = 44  # characters that a column of a two-column page holds
+
+PREAMBLE = r"""\documentclass{article}
+\usepackage[utf8]{inputenc}
+\usepackage{booktabs,graphicx}
+\usepackage[textwidth=5.5in,textheight=9in]{geometry}
+"""
+
+
+def latex(table: Table, *, reported_only: bool = False) -> str:
+    """The table as a float, its caption above and its footnotes below; packages: booktabs, for wide ones graphicx."""
+    laid = grid(table, reported_only=reported_only)
+    width = _width(laid)
+    shrunk = width > TOO_WIDE
+    name = "table*" if width > WIDE else "table"
+    size = next(size for limit, size in SIZES if width <= limit)
+    lines = [
+        rf"% \usepackage{{{'booktabs,graphicx' if shrunk else 'booktabs'}}}",
+        rf"\begin{{{name}}}[t]",
+        r"  \centering",
+        rf"  \caption{{{_caption(laid)}}}",
+        rf"  \label{{tab:{_label(laid.study)}}}",
+        *([f"  {size}"] if size else []),
+        *([r"  \resizebox{\linewidth}{!}{%"] if shrunk else []),
+        *(f"  {line}" for line in _tabular(laid)),
+        *(["  }"] if shrunk else []),
+        *_footnotes(laid),
+        rf"\end{{{name}}}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def document(*tables: str, preamble: str = PREAMBLE) -> str:
+    """Tables in a document that compiles by itself, as wide as NeurIPS sets its text unless told otherwise."""
+    return "\n".join([preamble + r"\begin{document}", *tables, r"\end{document}"]) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX prints as it is; a character that no plain document has is named by its code."""
+    text = unicodedata.normalize("NFC", " ".join(text.split()))
+    text = re.sub(r"(?<![\w)\]-])-(?=\d)", "−", text)  # a minus, not a hyphen
+    pieces = [_character(letter) for letter in text]
+    for at, letter in enumerate(text[1:], 1):
+        if letter == text[at - 1] and letter in "-'`":  # two hyphens would be a dash, two quotes one
+            pieces[at] = "{}" + pieces[at]
+    return "".join(pieces)
+
+
+def _character(letter: str) -> str:
+    if letter in SPECIAL:
+        return SPECIAL[letter]
+    if letter in MATH:
+        return f"${MATH[letter]}$"
+    if letter.translate(RAISED) != letter:
+        return rf"\textsuperscript{{{letter.translate(RAISED)}}}"
+    if letter.translate(LOWERED) != letter:
+        return rf"$_{{{letter.translate(LOWERED)}}}$"
+    if letter.isascii() and letter.isprintable():
+        return letter
+    compatible = unicodedata.normalize("NFKC", letter)  # the micro sign is a mu
+    if compatible != letter:
+        return escape(compatible)
+    plain, *accents = list(unicodedata.normalize("NFD", letter))
+    if plain.isascii() and len(accents) == 1 and accents[0] in ACCENTS:
+        return rf"\{ACCENTS[accents[0]]}{{{plain}}}"
+    return f"[U+{ord(letter):04X}]"
+
+
+def _tabular(laid: Grid) -> list[str]:
+    """Rules, heads, groups and rows."""
+    columns = "".join("r" if strip.align == "right" else "l" for strip in laid.strips)
+    lines = [rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", r"  \toprule", *_heads(laid)]
+    if laid.groups[:1] == (None,) or not laid.groups:
+        lines.append(r"  \midrule")
+    for at, group in enumerate(laid.groups):
+        if group is not None:
+            lines += [r"  \midrule", rf"  \multicolumn{{{len(columns)}}}{{@{{}}l}}{{\emph{{{escape(group)}}}}} \\"]
+        lines.append(_row([_entry(laid, strip.entries[at]) for strip in laid.strips]))
+    return [*lines, r"  \bottomrule", r"\end{tabular}"]
+
+
+def _row(texts: list[str]) -> str:
+    r"""One row. After `\\`, a star or a bracket would be read as an argument of it."""
+    text = " & ".join(texts)
+    return "  " + ("{}" if text.startswith(("[", "*")) else "") + text + r" \\"
+
+
+def _heads(laid: Grid) -> list[str]:
+    """Spanning heads with their rules, then the columns' own labels in the last line."""
+    lines = []
+    for tier in range(max(len(strip.path) for strip in laid.strips) - 1):
+        cells, rules, at = [], [], 0
+        while at < len(laid.strips):
+            end = _span(laid, at, tier)
+            path = laid.strips[at].path
+            if tier < len(path) - 1:
+                cells.append(rf"\multicolumn{{{end - at}}}{{c}}{{{escape(path[tier])}}}")
+                rules.append(rf"\cmidrule(lr){{{at + 1}-{end}}}")
+            else:
+                cells.append("")
+            at = end
+        lines += [_row(cells), "  " + " ".join(rules)]
+    return [*lines, _row([escape(strip.path[-1]) + _marks(laid, strip.footnotes) for strip in laid.strips])]
+
+
+def _span(laid: Grid, at: int, tier: int) -> int:
+    """One past the last strip under the head of strip `at` in a tier."""
+    path, end = laid.strips[at].path, at + 1
+    while tier < len(path) - 1 and end < len(laid.strips):
+        other = laid.strips[end].path
+        if len(other) - 1 <= tier or other[: tier + 1] != path[: tier + 1]:
+            break
+        end += 1
+    return end
+
+
+def _entry(laid: Grid, entry: Entry) -> str:
+    if not entry.number:
+        text = escape(entry.text)
+        return (rf"\textbf{{{text}}}" if entry.bold else text) + _marks(laid, entry.footnotes)
+    match = re.fullmatch(r"([+−]?[\d,.]+)(.*)", entry.text)
+    assert match is not None, entry.text
+    number = match[1].replace("−", "-").replace(",", "{,}")
+    number = rf"\mathbf{{{number}}}" if entry.bold else number
+    spread = rf" \pm {entry.spread}" if entry.spread is not None else ""
+    tail = " " * entry.tail.startswith(" ") + escape(entry.tail)
+    suffix = rf"\textbf{{{match[2]}}}" if entry.bold and match[2] else match[2]
+    return f"${number}{spread}${suffix}{tail}{_marks(laid, entry.footnotes)}"
+
+
+def _marks(laid: Grid, footnotes: tuple[str, ...]) -> str:
+    numbers = ",".join(str(number) for number in laid.marks(footnotes))
+    return rf"\textsuperscript{{{numbers}}}" if numbers else ""
+
+
+def _caption(laid: Grid) -> str:
+    """The title, then what stands around the table, in sentences."""
+    sentences = [laid.title, *laid.notes]
+    return " ".join(escape(text) + ("" if text.endswith((".", "?", "!")) else ".") for text in sentences)
+
+
+def _footnotes(laid: Grid) -> list[str]:
+    """Footnotes in one small paragraph below: `table` floats take no \\footnote."""
+    if not laid.footnotes:
+        return []
+    texts = [rf"\textsuperscript{{{number}}}~{escape(text)}" for number, text in enumerate(laid.footnotes, 1)]
+    return [
+        r"  \par\smallskip",
+        r"  \begin{minipage}{\linewidth}\footnotesize\raggedright",
+        *(f"    {text}\\quad" for text in texts[:-1]),
+        f"    {texts[-1]}",
+        r"  \end{minipage}",
+    ]
+
+
+def _label(study: str) -> str:
+    return re.sub(r"[^A-Za-z0-9:.-]+", "-", study)
+
+
+def _width(laid: Grid) -> int:
+    """Characters of the widest row, two between columns."""
+    widths = []
+    for strip in laid.strips:
+        entries = [len(e.text) + len(f" ± {e.spread}" if e.spread else "") + len(e.tail) for e in strip.entries]
+        widths.append(max([len(strip.path[-1]), *entries]) + 2)
+    return sum(widths)

@@ -1,0 +1,235 @@
+"""From a table to a grid of texts: the same words, scales and footnotes in every form that people read.
+
+A quantity that somebody reported takes three columns (reported, counted or measured, verdict); where none of its cells
+has a number yet, only what is reported stands there, with one footnote that says why. A cell without a number shows
+its state. Footnotes are numbered as a reader meets them, and equal ones share their number.
+"""
+
+from collections import Counter
+from typing import Literal
+
+from bench.trial import Frozen
+from reports.printed import NOTHING
+from reports.scale import COUNTED, Scale, scale, show
+from reports.table import Cell, ClaimCell, Column, Table, Verdict
+
+NONE = "–"  # there is nothing to show here, and that is known
+ABSENT = Cell(state="not_applicable")
+WORDS: tuple[Verdict, ...] = ("reproduced", "close", "explained", "within_noise", "deviates", "not_comparable")
+
+
+class Entry(Frozen):
+    """What stands in one place, with its footnotes."""
+
+    text: str
+    spread: str | None = None  # behind ±
+    tail: str = ""  # behind both
+    number: bool = False  # text and spread are numbers of ours
+    bold: bool = False
+    footnotes: tuple[str, ...] = ()
+
+
+class Strip(Frozen):
+    """One printed column: spanning heads (outermost first), then its own label; one entry a row."""
+
+    path: tuple[str, ...]
+    align: Literal["left", "right"]
+    entries: tuple[Entry, ...]
+    footnotes: tuple[str, ...] = ()  # on its label
+
+
+class Grid(Frozen):
+    """A table as texts. The first strip holds the rows' labels; `groups[i]` is the heading that begins at row i."""
+
+    study: str
+    title: str
+    strips: tuple[Strip, ...]
+    groups: tuple[str | None, ...]
+    notes: tuple[str, ...]  # the caption first
+    footnotes: tuple[str, ...]
+
+    def marks(self, texts: tuple[str, ...]) -> tuple[int, ...]:
+        """The numbers of some footnotes."""
+        return tuple(self.footnotes.index(text) + 1 for text in texts)
+
+
+def grid(table: Table, *, reported_only: bool = False) -> Grid:
+    """The texts of a table; `reported_only`: what was reported, as it is printed there, and nothing of ours."""
+    as_printed = reported_only or _nothing_but_reported(table)
+    labels = tuple(Entry(text=row.label, footnotes=row.notes) for row in table.rows)
+    strips = [Strip(path=(table.stub,), align="left", entries=labels)]
+    for column in table.columns:
+        strips += _field(table, column) if column.kind == "field" else _quantity(table, column, as_printed)
+    groups = [row.group for row in table.rows]
+    caption = table.caption.removeprefix(table.title).lstrip(" .")  # a question may be both
+    notes = [caption, *table.notes, _source(table)]
+    if as_printed and not reported_only:
+        notes.append(f"All numbers as reported; not measured: {'; '.join(_reasons(_every(table)))}")
+    if not as_printed:
+        notes.append(verdicts_line(table))
+    return Grid(
+        study=table.study,
+        title=table.title,
+        strips=tuple(strips),
+        groups=tuple(own if own != above else None for own, above in zip(groups, [None, *groups], strict=False)),
+        notes=tuple(note for note in notes if note),
+        footnotes=_in_reading_order(strips),
+    )
+
+
+def verdicts_line(table: Table) -> str:
+    """`params: 20 reproduced, 3 close, 1 explained · FLOPs: …`: the columns of which something was compared."""
+    counts = []
+    for column in table.columns:
+        cells = [cell for cell in _cells(table, column) if cell.value is not None]
+        said = Counter(claim.verdict for cell in cells for claim in cell.claims if _is_number(claim))
+        if any(said[word] for word in WORDS if word != "not_comparable"):
+            words = ", ".join(f"{said[word]} {word.replace('_', ' ')}" for word in WORDS if said[word])
+            counts.append(f"{column.label}: {words}")
+    return " · ".join(counts)
+
+
+def _cells(table: Table, column: Column) -> list[Cell]:
+    return [row.cells.get(column.name, ABSENT) for row in table.rows]
+
+
+def _every(table: Table) -> list[Cell]:
+    return [cell for column in table.columns for cell in _cells(table, column)]
+
+
+def _is_number(claim: ClaimCell) -> bool:
+    """Whether a paper prints more than a dash."""
+    return claim.printed.strip().lower() not in NOTHING
+
+
+def _reasons(cells: list[Cell]) -> list[str]:
+    """Why cells have no number, each reason once; a place for which there is no number gives none."""
+    without = [cell for cell in cells if cell.value is None and (cell.state != "not_applicable" or cell.claims)]
+    return list(dict.fromkeys(cell.reason or cell.state.replace("_", " ") for cell in without))
+
+
+def _only_reported(cells: list[Cell]) -> bool:
+    """Whether somebody reported numbers, and all of ours are missing for one and the same reason."""
+    missing = all(cell.value is None for cell in cells)
+    return missing and any(cell.claims for cell in cells) and len(_reasons(cells)) == 1
+
+
+def _nothing_but_reported(table: Table) -> bool:
+    """Whether this is a paper's table of which nothing is measured yet."""
+    columns = [column for column in table.columns if column.kind == "quantity"]
+    return bool(columns) and all(_only_reported(_cells(table, column)) for column in columns)
+
+
+def _usual_source(table: Table) -> str | None:
+    """Where most of the claims stand."""
+    sources = Counter(claim.source for cell in _every(table) for claim in cell.claims).most_common(1)
+    return sources[0][0] if sources else None
+
+
+def _source(table: Table) -> str:
+    source = _usual_source(table)
+    return f"Reported: {source}" if source else ""
+
+
+def _field(table: Table, column: Column) -> list[Strip]:
+    """What the rows set; numbers to the right."""
+    texts = [row.fields.get(column.name, NONE) for row in table.rows]
+    numeric = all(text[:1].isdigit() or text == NONE for text in texts)
+    entries = tuple(Entry(text=text) for text in texts)
+    return [Strip(path=(*column.heads, column.label), align="right" if numeric else "left", entries=entries)]
+
+
+def _quantity(table: Table, column: Column, as_printed: bool) -> list[Strip]:
+    """What was reported, what we have, and what they say together, as far as there is any of it."""
+    cells, source = _cells(table, column), _usual_source(table)
+    claimed, reasons = any(cell.claims for cell in cells), _reasons(cells)
+    values = [cell.value for cell in cells if cell.value is not None]
+    own = scale(column.unit, values, [cell.std for cell in cells if cell.std is not None])
+    n = next((n for n, _ in Counter(cell.n for cell in cells if cell.n is not None).most_common(1)), None)
+    path = (*column.heads, _label(column, own, n))
+    reported = Strip(path=path, align="right", entries=tuple(_reported(cell, source) for cell in cells))
+    if as_printed:
+        return [reported] if claimed else []
+    if _only_reported(cells):
+        return [_under(reported, "reported", f"not measured: {reasons[0]}")]
+    same = reasons[0] if not values and len(reasons) == 1 and any(cell.reason for cell in cells) else None
+    ours = tuple(_ours(cell, own, n, told=same) for cell in cells)
+    strips = [Strip(path=path, align="right", entries=ours, footnotes=(same,) if same else ())]
+    if claimed:
+        verdicts = Strip(path=(*path, "verdict"), align="left", entries=tuple(_verdict(cell) for cell in cells))
+        word = "counted" if column.unit in COUNTED else "measured"
+        strips = [_under(reported, "reported"), _under(strips[0], word), verdicts]
+    return [*strips, _differences(table, column, own)] if column.show_difference and table.base else strips
+
+
+def _under(strip: Strip, label: str, *footnotes: str) -> Strip:
+    """A strip whose label becomes a head that it shares with its neighbours."""
+    path = (*strip.path, label)
+    return Strip(path=path, align=strip.align, entries=strip.entries, footnotes=(*strip.footnotes, *footnotes))
+
+
+def _label(column: Column, own: Scale, n: int | None) -> str:
+    """A column's label with what holds for all of its numbers: the unit, the number of seeds."""
+    inside = [text for text in (own.unit, f"n={n}" if n is not None and n > 1 else None) if text]
+    return f"{column.label} ({', '.join(inside)})" if inside else column.label
+
+
+def _reported(cell: Cell, source: str | None) -> Entry:
+    """What was printed; a footnote where it stands in another place than most."""
+    footnotes = [f"{claim.printed}: {claim.source}" for claim in cell.claims if claim.source != source]
+    if cell.value is None:
+        footnotes += [claim.note for claim in cell.claims if claim.note]
+    text = " / ".join(claim.printed if _is_number(claim) else NONE for claim in cell.claims)
+    return Entry(text=text or NONE, footnotes=tuple(footnotes))
+
+
+def _ours(cell: Cell, own: Scale, n: int | None, *, told: str | None) -> Entry:
+    """Our number, or the state that stands for it; `told` is a reason that stands on the head already."""
+    if cell.value is None:
+        text = NONE if cell.state == "not_applicable" else cell.state
+        return Entry(text=text, footnotes=(cell.reason,) if cell.reason and cell.reason != told else ())
+    odd = ": ".join(text for text in (cell.state if cell.state != "measured" else None, cell.reason) if text)
+    fewer = f"n = {cell.n}" if cell.n is not None and cell.n != n and not cell.reason else ""
+    return Entry(
+        text=show(cell.value, own),
+        spread=show(cell.std, own) if cell.std is not None else None,
+        tail=f" ({cell.chosen})" if cell.chosen is not None else "",
+        number=True,
+        bold=cell.bold,
+        footnotes=tuple(text for text in (odd, fewer) if text),
+    )
+
+
+def _verdict(cell: Cell) -> Entry:
+    """One word for each claim; how far off where nothing else says it."""
+    claims = [claim for claim in cell.claims if _is_number(claim)]
+    if cell.value is None or not claims:
+        return Entry(text=NONE)
+    words = []
+    for claim in claims:
+        word = claim.verdict.replace("_", " ")
+        if claim.verdict == "deviates" and claim.deviation is not None and claim.note is None:
+            word += f" {100 * claim.deviation:+.1f} %".replace("-", "−")
+        words.append(word)
+    return Entry(text=" / ".join(words), footnotes=tuple(dict.fromkeys(claim.note for claim in claims if claim.note)))
+
+
+def _differences(table: Table, column: Column, own: Scale) -> Strip:
+    """Differences to the base row."""
+    entries = []
+    for cell in _cells(table, column):
+        apart = cell.difference
+        if apart is None:
+            entries.append(Entry(text=NONE))
+            continue
+        half = show(apart.half_width, own) if apart.half_width is not None else None
+        entries.append(Entry(text=show(apart.value, own, signed=True), spread=half, number=True))
+    base = next((row.label for row in table.rows if row.row == table.base), str(table.base))
+    return Strip(path=(*column.heads, f"Δ vs {base}"), align="right", entries=tuple(entries))
+
+
+def _in_reading_order(strips: list[Strip]) -> tuple[str, ...]:
+    """Every footnote once: those of the heads, then row by row."""
+    heads = [text for strip in strips for text in strip.footnotes]
+    rows = zip(*(strip.entries for strip in strips), strict=True)
+    return tuple(dict.fromkeys([*heads, *(text for row in rows for entry in row for text in entry.footnotes)]))
