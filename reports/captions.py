@@ -39,7 +39,9 @@ def notes(grid: Grid, comparisons: Mapping[str, Comparison]) -> tuple[str, ...]:
         if compared is None or compared.detectable is None or column.quantity is None:
             continue
         unit = "points" if column.quantity.unit == "%" else column.quantity.unit
-        said = f"{column.label}: a difference of {alone(compared.detectable, unit)} would be seen in 80 % of such tables"
+        said = (
+            f"{column.label}: a difference of {alone(compared.detectable, unit)} would be seen in 80 % of such tables"
+        )
         if compared.bold == frozenset(compared.pool):
             said = f"{column.label}: no difference between the rows is seen; {said.partition(': ')[2]}"
         found.append(said)

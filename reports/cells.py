@@ -49,7 +49,10 @@ class Answer:
 
 def fill(grid: Grid, snapshot: Snapshot, *, running: frozenset[str] = frozenset()) -> Table:
     """The table of a study from what a store holds now; `running` are keys that somebody works on."""
-    rows = {row.id: {name: _cell(row, cell, grid, snapshot, running) for name, cell in row.cells.items()} for row in grid.rows}
+    rows = {
+        row.id: {name: _cell(row, cell, grid, snapshot, running) for name, cell in row.cells.items()}
+        for row in grid.rows
+    }
     comparisons: dict[str, Comparison] = {}
     for column in grid.columns:
         if column.quantity is not None:
@@ -167,9 +170,7 @@ def replace_cell(cell: Cell, **changes: object) -> Cell:
     return msgspec.structs.replace(cell, **changes)
 
 
-def _measured(
-    cell: GridCell, works: tuple[Work, ...], grid: Grid, snapshot: Snapshot, running: frozenset[str]
-) -> Cell:
+def _measured(cell: GridCell, works: tuple[Work, ...], grid: Grid, snapshot: Snapshot, running: frozenset[str]) -> Cell:
     """A cell from the records of its works."""
     if not works:
         selection = [work for candidate in cell.candidates for work in candidate.selection]
@@ -189,23 +190,21 @@ def _measured(
     if disagreeing:
         values = " and ".join(f"{value:g}" for value in disagreeing[0].values)
         facts = ", ".join(disagreeing[0].facts) or "nothing that was recorded"
-        return Cell(
-            state="conflict", unit=cell.unit, keys=keys, reason=f"measured as {values}; what differs: {facts}"
-        )
+        return Cell(state="conflict", unit=cell.unit, keys=keys, reason=f"measured as {values}; what differs: {facts}")
     having = [record for record in said.records if record is not None]
     samples = [record.quantities[cell.quantity] for record in having if cell.quantity in record.quantities]
     if having and not samples:
         return Cell(state="not_applicable", unit=cell.unit, keys=keys, reason=_inapplicable(cell, having[0]))
     if not samples:
         return _without_number(cell, said, keys)
-    values = [math.fsum(sample.samples) / len(sample.samples) for sample in samples]
-    whole = summary(values)
+    means = [math.fsum(sample.samples) / len(sample.samples) for sample in samples]
+    whole = summary(means)
     return Cell(
         state="measured",
         value=whole.mean,
         std=whole.std if cell.seeds_matter else None,
         n=whole.n if cell.seeds_matter else None,
-        samples=tuple(values),
+        samples=tuple(means),
         unit=samples[0].unit,
         reason=_missing(said, len(works)),
         keys=keys,
@@ -339,4 +338,3 @@ def _compare(grid: Grid, column: StudyColumn, rows: dict[str, dict[str, Cell]]) 
             rows[row_id][column.name], bold=row_id in compared.bold, difference=delta
         )
     return compared
-
