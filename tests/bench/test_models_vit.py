@@ -91,20 +91,26 @@ def test_models_of_one_seed_start_alike_everywhere_but_in_their_positions():
     assert not torch.equal(states["none"]["head.weight"], _vit(seed=1, pos_embed="none").state_dict()["head.weight"])
 
 
+def _sines(places, bands):
+    """sin and cos of place / 10000^(band / bands), in double precision: (N, bands) each."""
+    wavelengths = 10_000 ** (torch.arange(bands, dtype=torch.float64) / bands)
+    angles = places.double().flatten()[:, None] / wavelengths
+    return angles.sin(), angles.cos()
+
+
 def test_the_sine_tables_are_those_of_the_papers_and_no_weights():
-    model = _vit(pos_embed="sincos1d")
-    assert "pos_embed" not in model.state_dict()
-    table = model.pos_embed[0]  # (17, 48)
-    assert torch.equal(table[0], torch.zeros(48))  # the class token
-    for place in (0, 1, 15):
-        for pair in (0, 5, 23):
-            angle = torch.tensor(place / 10_000 ** (pair / 24), dtype=torch.float64)
-            assert table[1 + place, pair].item() == pytest.approx(angle.sin().item(), abs=1e-6)
-            assert table[1 + place, 24 + pair].item() == pytest.approx(angle.cos().item(), abs=1e-6)
-    table = _vit(pos_embed="sincos2d").pos_embed[0, 1:].view(4, 4, 4, 12)  # row, column, (sin, cos) of each, bands
-    assert torch.equal(table[2, 0, :2], table[2, 3, :2])  # one half knows the row only
-    assert torch.equal(table[0, 2, 2:], table[3, 2, 2:])  # the other the column
-    assert not torch.equal(table[2, 0, 2:], table[2, 3, 2:])
+    rows, columns = torch.meshgrid(torch.arange(4), torch.arange(4), indexing="ij")  # of the patches, in raster order
+    (row_sines, row_cosines), (column_sines, column_cosines) = _sines(rows, 12), _sines(columns, 12)
+    expected = {
+        "sincos1d": _sines(torch.arange(16), 24),
+        "sincos2d": (row_sines, column_sines, row_cosines, column_cosines),
+    }
+    for pos_embed, parts in expected.items():
+        model = _vit(pos_embed=pos_embed)
+        assert "pos_embed" not in model.state_dict()
+        table = model.pos_embed[0]  # (17, 48)
+        assert torch.equal(table[0], torch.zeros(48))  # the class token is nowhere
+        assert torch.allclose(table[1:].double(), torch.cat(parts, dim=1), rtol=0, atol=2e-6)  # float32 at 15 radians
 
 
 def test_a_relative_bias_depends_on_the_offset_alone_and_the_class_token_has_its_own():
