@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,12 @@ class Call(Frozen):
     columns: tuple[str, ...] | None = None
     rows: tuple[str, ...] | None = None
     format: int = FORMAT
+
+    @property
+    def options(self) -> str:
+        """What varied the study, as it was typed."""
+        setting = ["--setting", self.setting] if self.setting else []
+        return shlex.join([*setting, *(word for text in self.sets for word in ("--set", text))])
 
 
 def write(store: Store, selection: Selection, options: argparse.Namespace) -> None:

@@ -51,7 +51,8 @@ def _items(kind: str) -> Iterator[tuple[str, str]]:
     elif kind == "recipes":
         for name in train.recipes():
             values = train.recipe(name)
-            yield name, f"{values['optimizer']}, lr {values['lr']:g}, batch {values['batch']}, {values['epochs']} epochs"
+            optimizer = f"{values['optimizer']}, lr {values['lr']:g}"
+            yield name, f"{optimizer}, batch {values['batch']}, {values['epochs']} epochs"
     elif kind == "knobs":
         yield from _knobs()
     else:
@@ -93,7 +94,8 @@ def _default(path: str) -> str:
     section, _, name = path.partition(".")
     for field in msgspec.structs.fields(Trial):
         if field.name == section and not name:
-            return "" if field.required or field.default in (None, msgspec.NODEFAULT) else f"default {_shown(field.default)}"
+            unsaid = field.required or field.default in (None, msgspec.NODEFAULT)
+            return "" if unsaid else f"default {_shown(field.default)}"
     return ""
 
 

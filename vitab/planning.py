@@ -82,7 +82,8 @@ def describe(
     trained = [work for work in todo if work.measure == TRAIN]
     if trained:
         names = Counter(_row_of(work) for work in trained)
-        lines.append(_line("to train", ", ".join(f"{name} ×{count}" if count > 1 else name for name, count in names.items())))
+        said = [f"{name} ×{count}" if count > 1 else name for name, count in names.items()]
+        lines.append(_line("to train", ", ".join(said)))
     lines += _reasons(selection, snapshot, every, retry_failed=retry_failed)
     return "\n".join(lines) + "\n"
 
@@ -173,8 +174,8 @@ def _reasons(selection: Selection, snapshot: Snapshot, every: list[Work], *, ret
     ]
     for reason, names in needs.items():
         counts = Counter(names)
-        what = ", ".join(f"{name}: {_count(count, 'cell')}" for name, count in counts.items())
-        lines.append(_line("needs", f"{reason} ({what})" if len(counts) <= 4 else f"{reason} ({_count(len(names), 'cell')})"))
+        each = ", ".join(f"{name}: {_count(count, 'cell')}" for name, count in counts.items())
+        lines.append(_line("needs", f"{reason} ({each if len(counts) <= 4 else _count(len(names), 'cell')})"))
     failed = [record for work in every if (record := plan.failed(work, snapshot)) is not None]
     if failed and not retry_failed:
         reasons = Counter(failure_text(record.failure) for record in failed if record.failure is not None)
@@ -200,7 +201,8 @@ def as_data(
             state = _work_state(work, snapshot, running)
         if state in ("", "to run", "failed"):
             state = "pending" if work.key in todo else "failed" if state == "failed" else "unneeded"
-        listed.append({"key": work.key, "measure": work.measure, "label": work.label, "state": state, "after": work.after})
+        said = {"key": work.key, "measure": work.measure, "label": work.label, "state": state, "after": work.after}
+        listed.append(said)
     return {
         "study": selection.grid.study.name,
         "setting": selection.grid.study.setting,

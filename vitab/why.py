@@ -58,8 +58,7 @@ def _lines(
     works = _works(planned, snapshot)
     records = [record for work in works if (record := plan.serving(work, snapshot)) is not None]
     yield f"{one.grid.study.name} · {row.label} · {column.label}: {_headline(cell)}"
-    for line in _claim_lines(planned, cell):
-        yield line
+    yield from _claim_lines(planned, cell)
     if cell.chosen:
         yield f"chosen on the selection split: {cell.chosen}"
     for work in works:
@@ -91,7 +90,8 @@ def _works(planned: GridCell, snapshot: Snapshot) -> tuple[Work, ...]:
 def _headline(cell: Cell) -> str:
     if cell.value is None:
         return words(cell.state) + (f": {cell.reason}" if cell.reason else "")
-    exact = f"{cell.value:,.0f} {cell.unit}" if cell.unit in ("parameters", "multiply-adds") else alone(cell.value, cell.unit)
+    counted = cell.unit in ("parameters", "multiply-adds")
+    exact = f"{cell.value:,.0f} {cell.unit}" if counted else alone(cell.value, cell.unit)
     spread = "" if cell.std is None else f" ± {cell.std:.2f} over {cell.n} seeds"
     return exact + spread + (f"; {cell.reason}" if cell.reason else "")
 
@@ -100,9 +100,7 @@ def _claim_lines(planned: GridCell, cell: Cell) -> Iterator[str]:
     for claim, reported in zip(cell.claims, planned.claims, strict=True):
         numbers = parse(claim.printed, reported.printed_by or "rounding")
         meant = ", ".join(f"[{_bare(number.low, cell)}, {_bare(number.high, cell)})" for number in numbers)
-        yield f"reported {claim.printed} ({claim.source}) means {meant}: {_verdict(claim)}" if meant else (
-            f"reported {claim.printed} ({claim.source}): {_verdict(claim)}"
-        )
+        yield f"reported {claim.printed} ({claim.source}){f' means {meant}' if meant else ''}: {_verdict(claim)}"
 
 
 def _bare(value: float, cell: Cell) -> str:
@@ -127,10 +125,10 @@ def _record_line(record: Record, quantity: str) -> str:
     wanted = [name for name in ("timm", "torch") if name in libraries]
     versions = ", ".join(f"{name} {libraries[name]}" for name in wanted)
     seed = "" if record.trial.seed is None else f"seed {record.trial.seed}: "
+    host = record.environment.get("host", "unknown")
     return (
         f"{seed}{said} · {record.measure} v{record.version} on {record.trial.model.name} @ {record.trial.input.image}"
-        f" ({versions}) · {record.time[:10]} in {duration(record.seconds)} on {record.environment.get('host', 'unknown')}"
-        f" · record {record.key}"
+        f" ({versions}) · {record.time[:10]} in {duration(record.seconds)} on {host} · record {record.key}"
     )
 
 
