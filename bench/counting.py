@@ -3,11 +3,12 @@
 The forward pass runs once under a dispatcher that sees every operator, on the device that the module is on: on meta
 tensors nothing is computed and no memory is taken. Each operator is counted by a formula, free by convention, or makes
 the count fail, by its name and its module's; a composite one is taken apart until one of these holds. The result fills
-fvcore's own report class, so that its tables per module and per operator work unchanged.
+fvcore's own report class, so that its tables per module and per operator work unchanged. What goes past torch's
+dispatcher (NumPy, a kernel launched by hand) is not seen on real tensors, and does not run on meta ones.
 
 Conventions: `macs` counts linear layers, convolutions, matrix products and attention, as papers do; `fvcore` also
 normalisation, pooling and resizing by fvcore's estimates, as published csv files do. Products that are summed are
-multiply-adds in both, however they are written (`bench/summed_products.py`).
+multiply-adds in both, however they are written (`bench/summed_products.py`), and so is sampling between pixels.
 """
 
 import contextlib
@@ -80,6 +81,7 @@ def count(module: "nn.Module", inputs: tuple[Any, ...], *, convention: str = "ma
 
     if convention not in CONVENTIONS:
         raise UserError(unknown("convention", convention, CONVENTIONS))
+    _check_not_scripted(module)
     report = FlopCountAnalysis(module, inputs)
     tape = _Tape(products=Products(), estimates=FVCORE if convention == "fvcore" else {})
     with _scopes(module, report, tape), _every_operator(tape):
@@ -109,6 +111,15 @@ def of_model(model: Model, input: Input, *, convention: str = "macs") -> Counts:
         if not isinstance(problem, NotImplementedError) and "meta tensor" not in str(problem):
             raise
     return count(models.build(model, input).eval(), (torch.zeros(shape),), convention=convention)
+
+
+def _check_not_scripted(module: "nn.Module") -> None:
+    """Refuse what TorchScript runs: its parts are not called one by one, and what each costs could not be said."""
+    import torch
+
+    for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise Invalid(f"cannot count {name or 'a module'} in TorchScript; count the module that it was made from")
 
 
 def _uncountable(found: set[tuple[str, str]]) -> str:
@@ -184,8 +195,12 @@ def _every_operator(tape: _Tape) -> Iterator[None]:
     composite = torch._C.DispatchKey.CompositeImplicitAutograd
 
     class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        supports_higher_order_operators = True
+
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
+            if isinstance(func, torch._ops.HigherOrderOperator):  # made of functions that are not ours to run
+                raise Invalid(_uncountable({(func._name, tape.scopes[-1])}))
             operator = func._schema.name
             rule = FORMULAS.get(operator)
             with tape.inside(operator) as estimate:
@@ -194,11 +209,11 @@ def _every_operator(tape: _Tape) -> Iterator[None]:
                         result = func.decompose(*args, **kwargs)
                 else:
                     result = func(*args, **kwargs)
-                    if rule is None and not _free(func):
+                    if rule is not None:
+                        tape.add(rule[0], rule[1](_positional(func, args, kwargs), result))
+                    elif not _free(func):
                         tape.unknown.add((operator, tape.scopes[-1]))
-                if rule is not None:
-                    tape.add(rule[0], rule[1](_positional(func, args, kwargs), result))
-                tape.add("multiply_sum", tape.products.summed(operator, func, args, result))
+                    tape.add("multiply_sum", tape.products.summed(operator, func, args, result))
             if estimate is not None:
                 tape.add(estimate[0], estimate[1](_positional(func, args, kwargs), result))
             return result

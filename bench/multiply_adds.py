@@ -81,6 +81,7 @@ FORMULAS: dict[str, Rule] = {
     "aten::baddbmm": ("matmul", _products(1)),
     "aten::addbmm": ("matmul", _products(1)),
     "aten::convolution": ("conv", _convolution),
+    "aten::_convolution": ("conv", _convolution),
     "aten::scaled_dot_product_attention": ("attention", _attention),
     "aten::_scaled_dot_product_flash_attention_for_cpu": ("attention", _attention),
     "aten::_scaled_dot_product_flash_attention": ("attention", _attention),

@@ -5,6 +5,7 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -49,7 +50,7 @@ def run(
 ) -> int:
     """Count models and print them; 1 where one could not be counted. Raises UserError for a name that is none."""
     asked = [_asked(name, image) for name in (*names, *([diff] if diff else []))]
-    results = [_Result(model, input_, convention) for model, input_ in asked]
+    results = [_counted(model, input_, convention) for model, input_ in asked]
     if as_json:
         for result in results:
             print(msgspec.json.encode(result.plain("module" if diff else by)).decode())
@@ -58,7 +59,8 @@ def run(
         print(f"\n{convention}: {SAID[convention]}")
     for result in results:
         if result.reason:
-            print(f"{result.model.name}: {result.reason}", file=sys.stderr)
+            named = result.reason.startswith(result.model.name)
+            print(result.reason if named else f"{result.model.name}: {result.reason}", file=sys.stderr)
     return int(any(result.reason for result in results))
 
 
@@ -119,27 +121,26 @@ def _evaluating(module: "nn.Module") -> Iterator[None]:
 
 
 def _asked(name: str, image: int | None) -> tuple[Model, Input]:
-    """The model of a name and its input."""
+    """The model of a name and its input. Raises UserError where there is none, or where they do not go together."""
     model = models.resolve(name, {})
     library, colon, rest = model.name.partition(":")
     if image is None:
         image = registry.load("models", library).default_image(rest) if colon else USUAL_IMAGE
-    return model, Input(image=image)
+    input_ = Input(image=image)
+    for note in models.check(model, input_):
+        print(f"{model.name}: {note}", file=sys.stderr)
+    return model, input_
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Result:
     """A model counted, or the reason why it is not."""
 
-    def __init__(self, model: Model, input_: Input, convention: str) -> None:
-        self.model, self.input, self.convention = model, input_, convention
-        self.counts: Counts | None = None
-        self.reason: str | None = None
-        try:
-            self.counts = of_model(model, input_, convention=convention)
-        except Exception as problem:  # noqa: BLE001 one model that cannot be counted does not hide the others
-            if not isinstance(problem, UserError):
-                traceback.print_exc()
-            self.reason = failure_of(problem).reason
+    model: Model
+    input: Input
+    convention: str
+    counts: Counts | None = None
+    reason: str | None = None
 
     def plain(self, by: By | None) -> dict[str, Any]:
         """The machine-readable form; a key without a meaning is absent."""
@@ -152,6 +153,16 @@ class _Result:
         if by == "module":
             said["modules"] = parts(self.counts)
         return said
+
+
+def _counted(model: Model, input_: Input, convention: str) -> _Result:
+    try:
+        counts = of_model(model, input_, convention=convention)
+    except Exception as problem:  # noqa: BLE001 one model that cannot be counted does not hide the others
+        if not isinstance(problem, UserError):
+            traceback.print_exc()
+        return _Result(model=model, input=input_, convention=convention, reason=failure_of(problem).reason)
+    return _Result(model=model, input=input_, convention=convention, counts=counts)
 
 
 def _print(results: list[_Result], *, by: By | None, diff: bool) -> None:

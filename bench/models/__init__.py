@@ -10,7 +10,8 @@ The interface of a file in this folder; everything at module level is torch-free
     def build(knobs, input, *, dropout, drop_path) -> nn.Module      maps (B, C, H, W) to logits (B, classes)
 
 A library's file has instead: `names() -> tuple[str, ...]` (torch-free, without importing the library),
-`default_image(name) -> int`, and `build(name, arguments, input, *, dropout, drop_path)`.
+`default_image(name) -> int`, `build(name, arguments, input, *, dropout, drop_path)`, and, where there is something to
+note, `notes(name, arguments, input) -> list[str]`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,10 @@ LIBRARIES = ("timm", "torchvision")
 
 
 def canonical_name(name: str) -> str:
-    """`vit` stays, `swin_tiny_patch4_window7_224` becomes `timm:…`; an unknown name is one line with the nearest."""
+    """`vit` stays, `swin_tiny_patch4_window7_224` becomes `timm:…`; an unknown name is one line with the nearest.
+
+    Ours come first, then timm's, then torchvision's.
+    """
     library, colon, rest = name.partition(":")
     if colon:
         if library not in LIBRARIES:
@@ -39,10 +43,11 @@ def canonical_name(name: str) -> str:
         return name
     if name in our_names():
         return name
-    timm = registry.load("models", "timm").names()
-    if name.split(".")[0] in timm:
-        return f"timm:{name}"
-    raise UserError(unknown("model", name, (*our_names(), *timm)))
+    bare = name.split(".")[0]
+    for library in LIBRARIES:
+        if bare in registry.load("models", library).names():
+            return f"{library}:{name}"
+    raise UserError(unknown("model", name, (*our_names(), *registry.load("models", "timm").names())))
 
 
 def our_names() -> tuple[str, ...]:
@@ -72,12 +77,14 @@ def resolve(name: str, knobs: dict[str, Any]) -> Model:
 
 def check(model: Model, input_: Input) -> list[str]:
     """Apply a model's rules (raises Invalid) and return its notes: what is built otherwise than it reads."""
-    if ":" in model.name:
-        return []
-    module = registry.load("models", model.name)
+    library, colon, rest = model.name.partition(":")
+    module = registry.load("models", library)
+    notes = getattr(module, "notes", None)
+    if colon:
+        return list(notes(rest, model.knobs, input_)) if notes else []
     knobs = msgspec.convert(model.knobs, module.Knobs)
     module.check(knobs, input_)
-    return list(module.notes(knobs, input_)) if hasattr(module, "notes") else []
+    return list(notes(knobs, input_)) if notes else []
 
 
 def build(model: Model, input_: Input, *, dropout: float = 0.0, drop_path: float = 0.0) -> "nn.Module":

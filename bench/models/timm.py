@@ -22,6 +22,7 @@ VERSION = 1
 
 USUAL_IMAGE = 224  # pixels a side, where a configuration leaves it out
 ENTRY_POINT = re.compile(r"^@register_model\s*\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
+PATCH_IN_NAME = re.compile(r"_patch(\d+)(?:_|$)")
 SIZE_IN_NAME = re.compile(r"_(\d{3,4})$")
 REFUSED = re.compile(r"unexpected keyword argument.*'(\w+)'")
 
@@ -44,6 +45,15 @@ def default_image(name: str) -> int:
     if size := SIZE_IN_NAME.search(name):
         return int(size[1])
     raise UserError(f"timm:{name}: timm's files state no image size; give one")
+
+
+def notes(name: str, arguments: dict[str, Any], input: Input) -> list[str]:
+    """What timm does without a word: an image that is no whole number of patches loses its border, or is padded."""
+    said = PATCH_IN_NAME.search(name)
+    patch = arguments.get("patch_size", int(said[1]) if said else 1)
+    if not isinstance(patch, int) or patch < 1 or input.image % patch == 0:
+        return []
+    return [f"patch {patch} does not divide the image of {input.image}: timm cuts its border off, or pads it"]
 
 
 def build(name: str, arguments: dict[str, Any], input: Input, *, dropout: float, drop_path: float) -> "nn.Module":
