@@ -20,7 +20,7 @@ MOST_NAMED = 3
 def caption(grid: Grid, rows: Rows, comparisons: Mapping[str, Comparison]) -> str:
     """One paragraph: the question, the data, the protocol, what ± and bold mean, how things were counted."""
     spec = grid.study.spec
-    parts = [spec.question, _protocol(_evaluated(grid))]
+    parts = [spec.question, _only_quantity(grid), _protocol(_evaluated(grid))]
     seeded = [cell.n for cells in rows.values() for cell in cells.values() if cell.n]
     if seeded and max(seeded) > 1:
         parts.append(f"±: sample standard deviation over {max(seeded)} seeds")
@@ -65,6 +65,16 @@ def claim_source(paper: Paper | None) -> Source:
 
 def _venue(paper: Paper) -> str:
     return " ".join(str(part) for part in (paper.venue, paper.year) if part)
+
+
+def _only_quantity(grid: Grid) -> str | None:
+    """What all columns show, where they show one quantity and their heads do not name it."""
+    quantities = [column.quantity for column in grid.columns if column.quantity is not None]
+    if len(quantities) < 2 or len({quantity.name for quantity in quantities}) > 1:
+        return None
+    unit = {"%": " in percent", None: ""}.get(quantities[0].unit, f" in {quantities[0].unit}")
+    others = {cell.quantity for _, _, cell in grid.cells()} - {quantities[0].name}
+    return f"numbers are {quantities[0].label}{unit}{', unless a row says otherwise' if others else ''}"
 
 
 def _evaluated(grid: Grid) -> list[Trial]:

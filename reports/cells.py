@@ -307,7 +307,8 @@ def _images(cell: Cell, snapshot: Snapshot) -> int | None:
 
 def _column(column: StudyColumn, grid: Grid, rows: Mapping[str, dict[str, Cell]]) -> Column:
     if column.quantity is None:
-        return Column(name=column.name, label=column.label, kind="field", heads=column.heads)
+        pixels = "px" if column.field == ("model", "image") else None
+        return Column(name=column.name, label=column.label, unit=pixels, kind="field", heads=column.heads)
     return Column(
         name=column.name,
         label=column.label,

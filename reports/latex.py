@@ -61,6 +61,7 @@ ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304":
 SIZES = ((70, ""), (80, r"\small"), (10**9, r"\footnotesize"))
 """Characters that a row of 5.5 inches (NeurIPS) takes at a size; a character is about half as wide as it is high."""
 
+HANGING = 2  # digits of a mark that the space between two columns (12 pt) has room for
 TOO_WIDE = 88  # characters: shrunk to the width of the text
 WIDE = 44  # characters that a column of a two-column page holds
 
@@ -82,6 +83,7 @@ def latex(table: Table, *, reported_only: bool = False) -> str:
         rf"% \usepackage{{{'booktabs,graphicx' if shrunk else 'booktabs'}}}",
         rf"\begin{{{name}}}[t]",
         r"  \centering",
+        r"  \setlength{\belowcaptionskip}{6pt}",
         rf"  \caption{{{_caption(laid)}}}",
         rf"  \label{{tab:{_label(laid.study)}}}",
         *([f"  {size}"] if size else []),
@@ -139,7 +141,7 @@ def _tabular(laid: Grid) -> list[str]:
     for at, group in enumerate(laid.groups):
         if group is not None:
             lines += [r"  \midrule", rf"  \multicolumn{{{len(columns)}}}{{@{{}}l}}{{\emph{{{escape(group)}}}}} \\"]
-        lines.append(_row([_entry(laid, strip.entries[at]) for strip in laid.strips]))
+        lines.append(_row([_entry(laid, strip.entries[at], strip.align) for strip in laid.strips]))
     return [*lines, r"  \bottomrule", r"\end{tabular}"]
 
 
@@ -178,18 +180,30 @@ def _span(laid: Grid, at: int, tier: int) -> int:
     return end
 
 
-def _entry(laid: Grid, entry: Entry) -> str:
+def _entry(laid: Grid, entry: Entry, align: str) -> str:
+    """What stands in one place. Marks of few digits hang over the edge of a column, whose numbers stay in line."""
+    marks = _marks(laid, entry.footnotes)
+    if align == "right" and len(",".join(map(str, laid.marks(entry.footnotes)))) in range(1, HANGING + 1):
+        marks = rf"\rlap{{{marks}}}"
     if not entry.number:
         text = escape(entry.text)
-        return (rf"\textbf{{{text}}}" if entry.bold else text) + _marks(laid, entry.footnotes)
-    match = re.fullmatch(r"([+−]?[\d,.]+)(.*)", entry.text)
-    assert match is not None, entry.text
-    number = match[1].replace("−", "-").replace(",", "{,}")
-    number = rf"\mathbf{{{number}}}" if entry.bold else number
-    spread = rf" \pm {entry.spread}" if entry.spread is not None else ""
-    tail = " " * entry.tail.startswith(" ") + escape(entry.tail)
-    suffix = rf"\textbf{{{match[2]}}}" if entry.bold and match[2] else match[2]
-    return f"${number}{spread}${suffix}{tail}{_marks(laid, entry.footnotes)}"
+        return (rf"\textbf{{{text}}}" if entry.bold else text) + marks
+    return _number(entry) + " " * entry.tail.startswith(" ") + escape(entry.tail) + marks
+
+
+def _number(entry: Entry) -> str:
+    """A number and its spread in math, what stands behind them (M, %) in text."""
+    pieces = []
+    for text in (entry.text, entry.spread):
+        match = re.fullmatch(r"([+−]?[\d,.]+)(.*)", text or "0")
+        assert match is not None, text
+        pieces.append((match[1].replace("−", "-").replace(",", "{,}"), escape(match[2])))
+    (number, suffix), (spread, after) = pieces
+    if entry.bold:
+        number, suffix = rf"\mathbf{{{number}}}", rf"\textbf{{{suffix}}}" if suffix else ""
+    if entry.spread is None:
+        return f"${number}${suffix}"
+    return rf"${number}${suffix}${{}} \pm {spread}${after}" if suffix else rf"${number} \pm {spread}$"
 
 
 def _marks(laid: Grid, footnotes: tuple[str, ...]) -> str:

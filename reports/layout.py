@@ -1,12 +1,15 @@
 """From a table to a grid of texts: the same words, scales and footnotes in every form that people read.
 
 A quantity that somebody reported takes three columns (reported, counted or measured, verdict); where none of its cells
-has a number yet, only what is reported stands there, with one footnote that says why. A cell without a number shows
-its state. Footnotes are numbered as a reader meets them, and equal ones share their number.
+has a number yet, only what is reported stands there, with one footnote that says why. What the table's own source
+prints stands in the cell, what others print in a footnote. A cell without a number shows its state. Footnotes are
+numbered as a reader meets them, and equal ones share their number.
 """
 
 from collections import Counter
 from typing import Literal
+
+import msgspec
 
 from bench.trial import Frozen
 from reports.printed import NOTHING
@@ -15,7 +18,8 @@ from reports.table import Cell, ClaimCell, Column, Table, Verdict
 
 NONE = "–"  # there is nothing to show here, and that is known
 ABSENT = Cell(state="not_applicable")
-WORDS: tuple[Verdict, ...] = ("reproduced", "close", "explained", "within_noise", "deviates", "not_comparable")
+COMPARED: tuple[Verdict, ...] = ("reproduced", "close", "explained", "within_noise", "deviates")
+WORDS: tuple[Verdict, ...] = (*COMPARED, "not_comparable", "failed", "pending")
 
 
 class Entry(Frozen):
@@ -62,7 +66,8 @@ def grid(table: Table, *, reported_only: bool = False) -> Grid:
         strips += _field(table, column) if column.kind == "field" else _quantity(table, column, as_printed)
     groups = [row.group for row in table.rows]
     caption = table.caption.removeprefix(table.title).lstrip(" .")  # a question may be both
-    notes = [caption, *table.notes, _source(table)]
+    source = table.source or _usual_source(table)
+    notes = [caption, *table.notes, f"Source: {source}" if source else ""]
     if as_printed and not reported_only:
         notes.append(f"All numbers as reported; not measured: {'; '.join(_reasons(_every(table)))}")
     if not as_printed:
@@ -78,12 +83,11 @@ def grid(table: Table, *, reported_only: bool = False) -> Grid:
 
 
 def verdicts_line(table: Table) -> str:
-    """`params: 20 reproduced, 3 close, 1 explained · FLOPs: …`: the columns of which something was compared."""
+    """`params: 20 reproduced, 3 close, 1 failed · FLOPs: …`: the columns of which something was compared, or failed."""
     counts = []
     for column in table.columns:
-        cells = [cell for cell in _cells(table, column) if cell.value is not None]
-        said = Counter(claim.verdict for cell in cells for claim in cell.claims if _is_number(claim))
-        if any(said[word] for word in WORDS if word != "not_comparable"):
+        said = Counter(claim.verdict for cell in _cells(table, column) for claim in cell.claims if _is_number(claim))
+        if any(said[word] for word in (*COMPARED, "failed")):
             words = ", ".join(f"{said[word]} {word.replace('_', ' ')}" for word in WORDS if said[word])
             counts.append(f"{column.label}: {words}")
     return " · ".join(counts)
@@ -126,14 +130,16 @@ def _usual_source(table: Table) -> str | None:
     return sources[0][0] if sources else None
 
 
-def _source(table: Table) -> str:
-    source = _usual_source(table)
-    return f"Reported: {source}" if source else ""
+def _own(cell: Cell, source: str | None) -> list[ClaimCell]:
+    """The claims that stand in a cell itself: those of the table's source; all, where it prints none there."""
+    return [claim for claim in cell.claims if claim.source == source] or list(cell.claims)
 
 
 def _field(table: Table, column: Column) -> list[Strip]:
-    """What the rows set; numbers to the right."""
-    texts = [row.fields.get(column.name, NONE) for row in table.rows]
+    """What the rows set; numbers to the right. Pixels a side are those of a square: 224², as papers write it."""
+    texts = [row.fields.get(column.name) or NONE for row in table.rows]
+    if column.unit == "px":
+        texts = [f"{text}²" if text.isdigit() else text for text in texts]
     numeric = all(text[:1].isdigit() or text == NONE for text in texts)
     entries = tuple(Entry(text=text) for text in texts)
     return [Strip(path=(*column.heads, column.label), align="right" if numeric else "left", entries=entries)]
@@ -143,20 +149,24 @@ def _quantity(table: Table, column: Column, as_printed: bool) -> list[Strip]:
     """What was reported, what we have, and what they say together, as far as there is any of it."""
     cells, source = _cells(table, column), _usual_source(table)
     claimed, reasons = any(cell.claims for cell in cells), _reasons(cells)
-    values = [cell.value for cell in cells if cell.value is not None]
-    own = scale(column.unit, values, [cell.std for cell in cells if cell.std is not None])
+    scales = _scales(column, cells)
+    own = scales[column.unit]
     n = next((n for n, _ in Counter(cell.n for cell in cells if cell.n is not None).most_common(1)), None)
-    path = (*column.heads, _label(column, own, n))
-    reported = Strip(path=path, align="right", entries=tuple(_reported(cell, source) for cell in cells))
+    path = (*column.heads, _label(column, None if _unit_is_known(table, column, own) else own.unit, n))
+    alone = as_printed or _only_reported(cells)
+    printed = tuple(_reported(cell, source, alone=alone) for cell in cells)
+    reported = Strip(path=path, align="right", entries=printed)
     if as_printed:
         return [reported] if claimed else []
     if _only_reported(cells):
         return [_under(reported, "reported", f"not measured: {reasons[0]}")]
-    same = reasons[0] if not values and len(reasons) == 1 and any(cell.reason for cell in cells) else None
-    ours = tuple(_ours(cell, own, n, told=same) for cell in cells)
+    empty = all(cell.value is None for cell in cells)
+    same = reasons[0] if empty and len(reasons) == 1 and any(cell.reason for cell in cells) else None
+    ours = tuple(_ours(cell, scales[cell.unit or column.unit], n, told=same) for cell in cells)
     strips = [Strip(path=path, align="right", entries=ours, footnotes=(same,) if same else ())]
     if claimed:
-        verdicts = Strip(path=(*path, "verdict"), align="left", entries=tuple(_verdict(cell) for cell in cells))
+        words = tuple(_verdict(cell, source) for cell in cells)
+        verdicts = Strip(path=(*path, "verdict"), align="left", entries=words)
         word = "counted" if column.unit in COUNTED else "measured"
         strips = [_under(reported, "reported"), _under(strips[0], word), verdicts]
     return [*strips, _differences(table, column, own)] if column.show_difference and table.base else strips
@@ -168,18 +178,46 @@ def _under(strip: Strip, label: str, *footnotes: str) -> Strip:
     return Strip(path=path, align=strip.align, entries=strip.entries, footnotes=(*strip.footnotes, *footnotes))
 
 
-def _label(column: Column, own: Scale, n: int | None) -> str:
+def _scales(column: Column, cells: list[Cell]) -> dict[str | None, Scale]:
+    """A scale a unit. Where the cells of a column are of several, each number brings its own along."""
+    units = dict.fromkeys([column.unit, *(cell.unit or column.unit for cell in cells)])
+    scales = {}
+    for unit in units:
+        mine = [cell for cell in cells if cell.value is not None and (cell.unit or column.unit) == unit]
+        own = scale(unit, [cell.value for cell in mine if cell.value is not None], [cell.std or 0 for cell in mine])
+        if len(units) > 1 and own.unit is not None:
+            gap = "" if own.unit == "%" else " "
+            own = msgspec.structs.replace(own, unit=None, suffix=f"{gap}{own.unit}")
+        scales[unit] = own
+    return scales
+
+
+def _unit_is_known(table: Table, column: Column, own: Scale) -> bool:
+    """Whether the head need not say the unit: the label does, or the caption, for all columns are of one quantity."""
+    quantities = [other.quantity for other in table.columns if other.kind == "quantity"]
+    one = len(quantities) > 1 and len(set(quantities)) == 1 and quantities[0] is not None and own.unit == column.unit
+    return one or (own.unit or "").lower() in column.label.lower().split()
+
+
+def _label(column: Column, unit: str | None, n: int | None) -> str:
     """A column's label with what holds for all of its numbers: the unit, the number of seeds."""
-    inside = [text for text in (own.unit, f"n={n}" if n is not None and n > 1 else None) if text]
+    inside = [text for text in (unit, f"n={n}" if n is not None and n > 1 else None) if text]
     return f"{column.label} ({', '.join(inside)})" if inside else column.label
 
 
-def _reported(cell: Cell, source: str | None) -> Entry:
-    """What was printed; a footnote where it stands in another place than most."""
-    footnotes = [f"{claim.printed}: {claim.source}" for claim in cell.claims if claim.source != source]
-    if cell.value is None:
-        footnotes += [claim.note for claim in cell.claims if claim.note]
-    text = " / ".join(claim.printed if _is_number(claim) else NONE for claim in cell.claims)
+def _reported(cell: Cell, source: str | None, *, alone: bool) -> Entry:
+    """What was printed; a footnote on what stands in another place. `alone`: nothing of ours stands beside it."""
+    own = _own(cell, source)
+    footnotes = []
+    for claim in cell.claims:
+        verdict = "" if alone or cell.value is None else f": {claim.verdict.replace('_', ' ')}"
+        ours = cell.value is not None and (alone or claim in own)  # a note that holds our number, or is the verdict's
+        note = None if ours else claim.note
+        if claim.source != source:
+            footnotes.append(f"{claim.printed}: {claim.source}{'' if claim in own else verdict}")
+        if note is not None and (claim in own or note not in [other.note for other in own]):
+            footnotes.append(note)
+    text = " / ".join(claim.printed if _is_number(claim) else NONE for claim in own)
     return Entry(text=text or NONE, footnotes=tuple(footnotes))
 
 
@@ -200,9 +238,9 @@ def _ours(cell: Cell, own: Scale, n: int | None, *, told: str | None) -> Entry:
     )
 
 
-def _verdict(cell: Cell) -> Entry:
+def _verdict(cell: Cell, source: str | None) -> Entry:
     """One word for each claim; how far off where nothing else says it."""
-    claims = [claim for claim in cell.claims if _is_number(claim)]
+    claims = [claim for claim in _own(cell, source) if _is_number(claim)]
     if cell.value is None or not claims:
         return Entry(text=NONE)
     words = []

@@ -24,6 +24,7 @@ SHORT = {"images/s": "img/s"}
 DECIMALS_WITHOUT_NOISE = {"%": 2, "points": 2}
 MOST_DECIMALS = 4
 ALMOST = 0.9  # of a million or more: 0.99M says as much as 990.0k; but 906 is exact and 0.91k is not
+UNGROUPED = 1e4  # four digits are read at a glance, and papers print them without a comma
 TOO_LONG = 1e5  # beside 57.3k nobody reads 900,000.0k: then 0.057M beside 900.000M
 
 
@@ -33,6 +34,7 @@ class Scale(Frozen):
     divisor: float = 1
     decimals: int = 0
     suffix: str = ""  # behind each number
+    grouped: bool = False  # commas between thousands
     unit: str | None = None  # in the column's head
 
 
@@ -48,21 +50,22 @@ def scale(unit: str | None, values: Iterable[float], stds: Iterable[float] = ())
     noise = [std / divisor for std in stds if std > 0]
     if noise:  # two digits of the typical noise; but more than two decimals of a percent say nothing to anyone
         decimals = min(_decimals(statistics.median(noise), 2), DECIMALS_WITHOUT_NOISE.get(unit or "", MOST_DECIMALS))
+    grouped = bool(sizes) and sizes[-1] / divisor >= UNGROUPED
     if unit in COUNTED:
-        return Scale(divisor=divisor, decimals=decimals, suffix=name)
-    return Scale(divisor=divisor, decimals=decimals, unit=name or None)
+        return Scale(divisor=divisor, decimals=decimals, suffix=name, grouped=grouped)
+    return Scale(divisor=divisor, decimals=decimals, unit=name or None, grouped=grouped)
 
 
 def show(value: float, scale: Scale, *, signed: bool = False) -> str:
-    """A value in base units as text: `28.29M`, `1,156.7`, with `signed` also `+0.4` and `−26.3`."""
+    """A value in base units as text: `28.29M`, `1156.7`, `22,500`, with `signed` also `+0.4` and `−26.3`."""
     text = number(value, scale)
     sign = "−" if text.startswith("-") else "+" if signed and float(text.replace(",", "")) > 0 else ""
     return f"{sign}{text.removeprefix('-')}{scale.suffix}"
 
 
 def number(value: float, scale: Scale) -> str:
-    """The bare number at a scale, with a hyphen for minus and commas between thousands; never a negative zero."""
-    text = f"{value / scale.divisor:,.{scale.decimals}f}"
+    """The bare number at a scale, with a hyphen for minus; never a negative zero."""
+    text = f"{value / scale.divisor:{',' if scale.grouped else ''}.{scale.decimals}f}"
     return text.removeprefix("-") if not text.strip("-0.,") else text
 
 

@@ -69,7 +69,7 @@ class Column(Frozen):
 
     name: str
     label: str  # "FLOPs", "top-1"
-    unit: str | None = None
+    unit: str | None = None  # of a field only "px": pixels a side
     better: Literal["higher", "lower"] | None = None
     kind: Literal["quantity", "field"] = "quantity"  # field: shows what the row sets, measures nothing
     heads: tuple[str, ...] = ()  # spanning heads above the label, outermost first

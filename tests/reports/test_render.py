@@ -108,8 +108,10 @@ def test_equal_reasons_share_a_footnote_numbered_as_they_are_met(ablation):
 
 def test_what_was_reported_alone_shows_nothing_of_ours(paper):
     text = render(paper, reported_only=True)
-    assert "| Swin-T         |  224² | 29M / 28M ¹ |   4.5G |              755.2 |      81.3 |" in text
+    assert "| Swin-T         |  224² |  29M ¹ |   4.5G |              755.2 |      81.3 |" in text
+    assert "\n¹ 28M: Swin repository, README\n" in text
     assert "28.29M" not in text
+    assert "306.63M" not in text  # what explains a claim is ours, too
     assert "reproduced" not in text
 
 
