@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Iterable
 from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -10,6 +11,7 @@ from bench import machine, registry
 from bench.errors import UserError
 from bench.record import TRAIN, Record
 from bench.store import Snapshot, best
+from bench.trial import Trial
 from bench.work import Work
 
 
@@ -79,21 +81,31 @@ def answer(work: Work, snapshot: Snapshot) -> Record | None:
 def estimate(works: Iterable[Work], snapshot: Snapshot) -> float | None:
     """Seconds of work on one worker, from the medians of what the store holds; None where that knows too little.
 
-    Work like it is the same measure of the same model, else the same measure of any model.
+    Work like it is the same measure of a model, data and training of the same size; of a measurement also the same
+    measure of the same model, or of any model. A training of another size says nothing.
     """
-    alike: dict[tuple[str, str | None], list[float]] = {}
+    alike: dict[tuple[Any, ...], list[float]] = {}
     for record in snapshot.records.values():
         if record.failure is None:
-            for model in (record.trial.model.name, None):
-                alike.setdefault((record.measure, model), []).append(record.seconds)
-    typical = {name: statistics.median(seconds) for name, seconds in alike.items()}
+            for likeness in _likenesses(record.measure, record.trial):
+                alike.setdefault(likeness, []).append(record.seconds)
+    typical = {likeness: statistics.median(seconds) for likeness, seconds in alike.items()}
     total = 0.0
     for work in works:
-        seconds = typical.get((work.measure, work.trial.model.name), typical.get((work.measure, None)))
-        if seconds is None:
+        known = [likeness for likeness in _likenesses(work.measure, work.trial) if likeness in typical]
+        if not known:
             return None
-        total += seconds
+        total += typical[known[0]]
     return total
+
+
+def _likenesses(measure: str, trial: Trial) -> list[tuple[Any, ...]]:
+    """What work must have in common to take about as long, the closest first."""
+    knobs = tuple((name, str(value)) for name, value in sorted(trial.model.knobs.items()) if isinstance(value, int))
+    data = None if trial.data is None else (trial.data.name, trial.data.subset)
+    train = None if trial.train is None else (trial.train.image, trial.train.epochs, trial.train.batch)
+    size = (measure, trial.model.name, knobs, trial.input.image, data, train if measure == TRAIN else None)
+    return [size] if measure == TRAIN else [size, (measure, trial.model.name), (measure,)]
 
 
 def _standing(work: Work, snapshot: Snapshot) -> list[Record]:

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NoReturn
 
 import msgspec
 
@@ -115,9 +115,16 @@ def _do(work: Work, store: Store, mine: Lease, *, say: Say, stop: Stop) -> Recor
     return record
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{self.prog}: {message}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 when there is no more work, 143 after SIGTERM. Raises UserError."""
-    parser = argparse.ArgumentParser(prog="vitab worker", description="Takes work as JSON lines, appends records.")
+    parser = _Parser(prog="vitab worker", description="Takes work as JSON lines, appends records.")
     parser.add_argument("--store", type=Path, required=True, help="the folder of records and weights")
     parser.add_argument("--events-fd", type=int, help="an open file to say on, as JSON lines, what happens")
     parser.add_argument("--alive-fd", type=int, help="a pipe whose other end is the parent: no worker outlives it")

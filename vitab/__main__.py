@@ -4,6 +4,7 @@ Our packages have common names. A `bench.py` in the folder that `python -m vitab
 package's place: that is looked for before anything of ours is imported.
 """
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -30,21 +31,33 @@ def main(arguments: list[str] | None = None) -> int:
     if hidden := _hidden_package():
         sys.stderr.write(f"{hidden} hides a package of vitab's; rename it, or start from another folder\n")
         return 2
+    try:
+        return _answer(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt as stopped:  # at any moment, the imports' too
+        with contextlib.suppress(OSError):  # nobody may be reading any more
+            sys.stderr.write(f"{stopped or 'interrupted'}\n")
+        return 130
+
+
+def _answer(arguments: list[str]) -> int:
+    """The exit code of a command; what the user or the machine got wrong is one line."""
     from bench.errors import UserError
     from vitab.commands import dispatch
 
     try:
-        code = dispatch(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
+        code = dispatch(arguments)
+        if sys.stdout is not None:  # closed by the shell: `>&-`
+            sys.stdout.flush()
     except UserError as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
     except BrokenPipeError:  # `vitab list models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as problem:  # a full disk, a file that may not be read
+        where = f"{problem.filename}: " if problem.filename else ""
+        sys.stderr.write(f"{where}{(problem.strerror or str(problem)).lower()}\n")
+        return 2
     return code
 
 

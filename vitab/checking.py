@@ -1,13 +1,15 @@
 """`vitab check`: reported against measured, or now against then; the exit code is the verdict."""
 
 import argparse
+import dataclasses
 import sys
 
 import msgspec
 
 from ablations import shipped
+from ablations.columns import StudyColumn
 from bench import lease
-from bench.errors import UserError
+from bench.errors import UserError, unknown
 from bench.files import publish
 from bench.store import Store
 from reports import check
@@ -39,32 +41,49 @@ def main(options: argparse.Namespace) -> int:
     _tell(findings, options)
     tripped = sum(finding.tripped for finding in findings)
     too_few = check.compared(findings) < options.require
-    if too_few and not options.as_json:
-        said = "nothing was compared" if not check.compared(findings) else f"fewer than --require {options.require}"
-        sys.stderr.write(f"{said}: `vitab plan {chosen[0].name}` says what is missing\n")
+    if too_few:
+        sys.stderr.write(_too_few(findings, chosen, options) + "\n")
     return 1 if tripped or too_few else 0
 
 
+def _too_few(findings: list[Finding], chosen: list[Selection], options: argparse.Namespace) -> str:
+    """Why a check that compared too little is no success."""
+    compared = check.compared(findings)
+    said = f"{compared} compared, and --require asks for {options.require}" if compared else "nothing was compared"
+    if findings:
+        return f"{said}: `vitab plan {chosen[0].given}` says what is missing"
+    if options.against is not None:
+        return f"{said}: {options.against} has no number for any of these cells"
+    return f"{said}: {', '.join(one.name for one in chosen)} reports no number; `vitab list tables` names those that do"
+
+
 def _all(options: argparse.Namespace) -> list[Selection]:
-    """Every shipped study that reports something, and those named."""
-    names = list(dict.fromkeys([*options.study, *shipped.names()]))
-    found = []
-    for name in names:
-        one = select(name, setting=options.setting if name in options.study else None)
-        reporting = [column for _, column, cell in one.grid.cells() if cell.claims]
-        if not reporting and options.against is None:
-            continue
-        if options.columns is not None:  # a study without these columns has nothing to say about them
-            known = {
-                column.name
-                for column in one.grid.columns
-                if column.quantity is not None and {column.name, column.quantity.name} & set(options.columns)
-            }
-            if not known:
-                continue
-            one = Selection(grid=one.grid, columns=tuple(known), rows=None)
-        found.append(one)
-    return found
+    """The studies named, as the options vary them, and every other one that reports something."""
+    if not options.study and (options.setting or options.sets or options.seeds):
+        raise UserError("--setting, --set and --seeds vary the studies that are named, and none is")
+    whole = argparse.Namespace(**{**vars(options), "columns": None})
+    studies = [*selections(whole), *(select(name) for name in shipped.names() if name not in options.study)]
+    reporting = [
+        one for one in studies if options.against is not None or any(cell.claims for _, _, cell in one.grid.cells())
+    ]
+    if options.columns is None:
+        return reporting
+    named = [(one, _matching(one, options.columns)) for one in reporting]
+    for name in options.columns:
+        if not any(name in _names(column) for one in reporting for column in one.grid.columns):
+            known = {name for one in reporting for column in one.grid.columns for name in _names(column)}
+            raise UserError(unknown("column", name, known))
+    return [dataclasses.replace(one, columns=columns) for one, columns in named if columns]
+
+
+def _matching(one: Selection, names: list[str]) -> tuple[str, ...]:
+    """Columns of a study that are called so; a study without them has nothing to say about them."""
+    return tuple(column.name for column in one.grid.columns if _names(column) & set(names))
+
+
+def _names(column: StudyColumn) -> set[str]:
+    """What a column is called: its name, and its quantity's."""
+    return {column.name, column.quantity.name} if column.quantity is not None else set()
 
 
 def _tell(findings: list[Finding], options: argparse.Namespace) -> None:

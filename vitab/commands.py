@@ -1,14 +1,14 @@
 """The words of the command line: what each command takes. What it does is in the module that it names."""
 
 import argparse
-import difflib
 import importlib
+import importlib.metadata
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from bench.errors import UserError
+from bench.errors import UserError, unknown
 
 FORMS = ("markdown", "latex", "csv", "json", "html")
 LISTS = ("studies", "tables", "measures", "models", "data", "recipes", "knobs")
@@ -17,15 +17,33 @@ LISTS = ("studies", "tables", "measures", "models", "data", "recipes", "knobs")
 class _Parser(argparse.ArgumentParser):
     """Wrong usage is one line, as every other mistake."""
 
+    def parse_all(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """What nobody knows is one line, with the nearest option of the command that was called."""
+        options, strange = self.parse_known_args(arguments)
+        if strange:
+            called: argparse.ArgumentParser = getattr(options, "parser", self)
+            if not strange[0].startswith("-"):
+                raise UserError(f"{called.prog}: {strange[0]!r} is one word too many")
+            word = strange[0].partition("=")[0]
+            raise UserError(f"{called.prog}: {unknown('option', word, called._option_string_actions)}")
+        return options
+
     def error(self, message: str) -> NoReturn:
-        said = message
+        said = message.removeprefix("argument ")
         if "invalid choice: " in message:
-            wrong = message.partition("invalid choice: ")[2].partition(" ")[0].strip("'")
+            where = said.partition(":")[0].lower()
+            wrong = message.partition("invalid choice: ")[2].partition(" (choose from")[0].strip("'")
             choices = [word.strip(" '()") for word in message.partition("choose from")[2].split(",")]
-            match = difflib.get_close_matches(wrong, choices, n=1)
-            near = f"; nearest: {match[0]!r}" if match else f"; allowed: {', '.join(choices)}"
-            said = f"no {message.partition(':')[0].replace('argument ', '')} {wrong!r}{near}"
+            said = unknown(where, wrong, choices)
         raise UserError(f"{self.prog}: {said}")
+
+
+class _Version(argparse.Action):
+    """Says the version, which is looked up only when somebody asks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        print(f"vitab {importlib.metadata.version('vitab')}")
+        parser.exit()
 
 
 def dispatch(arguments: Sequence[str]) -> int:
@@ -33,24 +51,26 @@ def dispatch(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] == "worker":  # it has a parser of its own, and starts thousands of times
         return int(importlib.import_module("bench.worker").main(arguments[1:]))
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_all(arguments)
     if not hasattr(options, "module"):
         parser.print_help()
         return 0
     return int(importlib.import_module(options.module).main(options))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _Parser:
     parser = _Parser(
         prog="vitab",
+        allow_abbrev=False,  # an option of a later version must not change what a script means
         description="Every number in a vision-transformer paper, measured again.",
         epilog="STUDY is a shipped name (vitab list studies, vitab list tables) or the path of a YAML file.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="the version of vitab")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
 
     def command(name: str, module: str, said: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=said, description=f"{said[:1].upper()}{said[1:]}.")
-        one.set_defaults(module=f"vitab.{module}")
+        one = commands.add_parser(name, help=said, description=f"{said[:1].upper()}{said[1:]}.", allow_abbrev=False)
+        one.set_defaults(module=f"vitab.{module}", parser=one)
         return one
 
     one = command("list", "listing", "what there is, one line each")
@@ -73,12 +93,14 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--as", dest="form", choices=FORMS, default="markdown", help="the table's form")
 
     one = command("status", "status", "what is done, running and waiting, from any shell")
-    one.add_argument("study", nargs="*", metavar="STUDY", help="(default: every study that was run with this store)")
+    one.add_argument(
+        "study", nargs="*", type=_study, metavar="STUDY", help="(default: every study that was run with this store)"
+    )
     _store(one)
     _json(one)
 
     one = command("table", "tables", "the table from what the store holds now")
-    one.add_argument("study", metavar="STUDY")
+    one.add_argument("study", type=_study, metavar="STUDY")
     _variation(one)
     one.add_argument("--columns", type=_names, help="only these, comma-separated")
     one.add_argument("--as", dest="form", choices=FORMS, default="markdown", help="the table's form")
@@ -86,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--reported", action="store_true", help="only what was reported, as the paper prints it")
 
     one = command("check", "checking", "reported against measured, or now against then; the exit code is the verdict")
-    one.add_argument("study", nargs="*", metavar="STUDY")
+    one.add_argument("study", nargs="*", type=_study, metavar="STUDY")
     one.add_argument("--all", action="store_true", help="every shipped study that reports something")
     _variation(one)
     one.add_argument("--columns", type=_names, help="only these, comma-separated")
@@ -97,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     _json(one)
 
     one = command("why", "why", "where a number comes from")
-    one.add_argument("study", metavar="STUDY")
+    one.add_argument("study", type=_study, metavar="STUDY")
     one.add_argument("row", metavar="ROW")
     one.add_argument("column", metavar="COLUMN")
     _variation(one)
@@ -119,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _studies(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", nargs="+", metavar="STUDY")
+    parser.add_argument("study", nargs="+", type=_study, metavar="STUDY")
 
 
 def _choice(parser: argparse.ArgumentParser) -> None:
@@ -150,8 +172,17 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", dest="as_json", action="store_true", help="machine-readable")
 
 
+def _study(text: str) -> str:
+    if not text.strip(" ./"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no study; a shipped name, or the path of a YAML file")
+    return text
+
+
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing")
+    return names
 
 
 def _positive(text: str) -> int:

@@ -10,6 +10,7 @@ import msgspec
 
 from bench import machine, registry
 from bench.data import folder
+from bench.errors import UserError
 from bench.store import Store
 from bench.trial import Frozen
 
@@ -92,5 +93,8 @@ def _store(path: Path) -> Fact:
         above = above.parent
     if not os.access(above, os.W_OK):
         return Fact(name="store", found=None, needed_for=f"keeping records: {path} cannot be written")
-    held = len(Store(path).read().records) if path.exists() else 0
+    try:
+        held = len(Store(path).read().records)
+    except UserError as problem:
+        return Fact(name="store", found=None, needed_for=f"keeping records: {problem}")
     return Fact(name="store", found=f"{path}, {held:,} records")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from ablations.shipped import SUFFIXES
 from bench import machine
 from bench.files import publish
 from bench.store import Store, now
@@ -33,6 +34,14 @@ class Call(Frozen):
     format: int = FORMAT
 
     @property
+    def command(self) -> str:
+        """The study and what varied it, as they are typed in the current folder."""
+        path = Path(self.study)
+        here = path.is_absolute() and path.is_relative_to(Path.cwd())
+        study = shlex.quote(str(path.relative_to(Path.cwd())) if here else self.study)
+        return f"{study} {self.options}".rstrip()
+
+    @property
     def options(self) -> str:
         """What varied the study, as it was typed."""
         setting = ["--setting", self.setting] if self.setting else []
@@ -41,12 +50,10 @@ class Call(Frozen):
 
 def write(store: Store, selection: Selection, options: argparse.Namespace) -> None:
     """Say that this process runs a study."""
-    study = selection.grid.study
-    given = next((name for name in options.study if Path(name).stem == study.path.stem), study.name)
-    shown = str(Path(given).absolute()) if "/" in given or given.endswith((".yaml", ".yml")) else study.path.stem
+    study, given = selection.grid.study, selection.given
     pid = os.getpid()
     call = Call(
-        study=shown,
+        study=str(Path(given).absolute()) if given.endswith(SUFFIXES) or "/" in given else given,
         name=study.name,
         time=now(),
         host=machine.host(),

@@ -11,7 +11,7 @@ from ablations import shipped
 from ablations.fields import paths
 from ablations.source import read
 from bench import models, registry, train
-from bench.trial import Trial
+from bench.trial import Source, Trial
 from vitab.commands import LISTS
 
 FORMAT = 1
@@ -79,33 +79,62 @@ def _about_measure(name: str) -> str:
 
 def _knobs() -> Iterator[tuple[str, str]]:
     """Fields that a spec may set: every trial's, then those of each of our models and data sets."""
-    for path in paths(None, None):
-        if path not in ("model", "data"):
-            yield path, _default(path)
+    every = list(paths(None, None))
+    for path in every:
+        if not any(other.startswith(f"{path}.") for other in every) and path not in ("model", "data"):
+            yield path, _about_field(path)
+    yield "data.subset", _about_field("data.subset")
     for kind, struct_name, section in (("models", "Knobs", "model"), ("data", "Options", "data")):
         for name in models.our_names() if kind == "models" else registry.names("data"):
-            struct = getattr(registry.load(kind, name), struct_name)
-            for knob in msgspec.structs.fields(struct):
-                given = "required" if knob.required else f"default {_shown(knob.default)}"
-                yield f"{section}.{knob.name}", f"{name}: {_type(struct, knob.name)}, {given}"
+            for field in _fields(getattr(registry.load(kind, name), struct_name)).values():
+                yield f"{section}.{field.name}", f"{name}: {_type(field.type)}, {_default(field) or 'required'}"
 
 
-def _default(path: str) -> str:
-    section, _, name = path.partition(".")
-    for field in msgspec.structs.fields(Trial):
-        if field.name == section and not name:
-            unsaid = field.required or field.default in (None, msgspec.NODEFAULT)
-            return "" if unsaid else f"default {_shown(field.default)}"
-    return ""
+def _about_field(path: str) -> str:
+    """The type of a trial's field, and its default where the trial has one: others are the recipe's or the data's."""
+    if path == "train.recipe":
+        return " | ".join(train.recipes())
+    fields: dict[str, Any] = _fields(Trial)
+    *sections, last = ["start" if step == "from" else step for step in path.split(".")]
+    for section in sections:
+        fields = _fields(_struct(fields[section].type))
+    field = fields[last]
+    if _struct(field.type) is Source:
+        return "a row of the study, a published checkpoint, or a file"
+    return ", ".join(filter(None, (_type(field.type), _default(field))))
 
 
-def _type(struct: type, name: str) -> str:
-    for field in msgspec.inspect.type_info(struct).fields:  # type: ignore[attr-defined]
-        if field.name == name:
-            choices = getattr(field.type, "values", None)
-            return " | ".join(map(str, choices)) if choices else type(field.type).__name__.removesuffix("Type").lower()
-    return ""
+def _fields(struct: Any) -> dict[str, Any]:
+    return {field.name: field for field in msgspec.inspect.type_info(struct).fields}  # type: ignore[attr-defined]
+
+
+def _struct(of: Any) -> type | None:
+    """The struct that a field holds, also where it may be null or carries metadata."""
+    for inner in (of, getattr(of, "type", None), *getattr(of, "types", ())):
+        if isinstance(inner, msgspec.inspect.StructType):
+            return inner.cls
+    return None
+
+
+def _type(of: Any) -> str:
+    """A type as a spec's author knows it: 4, 0.1, true, text, one of some words, a list."""
+    if isinstance(of, msgspec.inspect.Metadata):
+        return _type(of.type)
+    if isinstance(of, msgspec.inspect.UnionType):
+        return " | ".join(map(_type, of.types))
+    if isinstance(of, msgspec.inspect.LiteralType):
+        return " | ".join(map(str, of.values))
+    if isinstance(of, msgspec.inspect.VarTupleType):
+        return f"list of {_type(of.item_type)}"
+    name = type(of).__name__.removesuffix("Type").lower()
+    return {"str": "text", "float": "number", "none": "null"}.get(name, name)
+
+
+def _default(field: Any) -> str:
+    return "" if field.required else f"default {_shown(field.default)}"
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -17,7 +17,8 @@ from reports.cells import failure_text
 from vitab.durations import duration
 from vitab.works import Selection, cell_works, selections, shown_rows, trainings_of, works
 
-MOST_ROWS = 60
+MOST_ROWS = 60  # of the table
+MOST_NAMES = 12  # in one line
 FORMAT = 1
 
 
@@ -81,9 +82,7 @@ def describe(
     lines.append(_line("to run", _by_measure(todo) + about if todo else "nothing"))
     trained = [work for work in todo if work.measure == TRAIN]
     if trained:
-        names = Counter(_row_of(work) for work in trained)
-        said = [f"{name} ×{count}" if count > 1 else name for name, count in names.items()]
-        lines.append(_line("to train", ", ".join(said)))
+        lines.append(_line("to train", _by_row(trained)))
     lines += _reasons(selection, snapshot, every, retry_failed=retry_failed)
     return "\n".join(lines) + "\n"
 
@@ -102,6 +101,17 @@ def _by_measure(listed: list[Work]) -> str:
 
 def _training_first(item: tuple[str, int]) -> tuple[bool, str]:
     return item[0] != TRAIN, item[0]
+
+
+def _by_row(trainings: list[Work]) -> str:
+    """small, finetuned (3 seeds each), or none (5 seeds), rope (2 seeds)."""
+    seeds = Counter(_row_of(work) for work in trainings)
+    names = list(seeds)[:MOST_NAMES]
+    more = f", and {len(seeds) - MOST_NAMES} more" if len(seeds) > MOST_NAMES else ""
+    if len(set(seeds.values())) > 1:
+        return ", ".join(f"{name} ({_count(seeds[name], 'seed')})" for name in names) + more
+    each = f" ({_count(seeds[names[0]], 'seed')}{' each' if len(seeds) > 1 else ''})" if seeds[names[0]] > 1 else ""
+    return ", ".join(names) + more + each
 
 
 def _row_of(work: Work) -> str:

@@ -30,6 +30,7 @@ class Progress:
     todo: dict[str, Work]
     workers: int
     typical_s: dict[str, float]  # seconds a measure took before
+    one_study: bool = False
     bar: "Bar | None" = None  # None: plain lines
     began: float = field(default_factory=time.monotonic)
     told: float = field(default_factory=time.monotonic)
@@ -42,15 +43,15 @@ class Progress:
     def hear(self, event: Event, work: Work) -> None:
         """Take in one event."""
         if event.event == "started":
-            self.running[work.key] = f"{work.label} {work.measure}"
+            self.running[work.key] = f"{self.name(work)} {work.measure}"
         elif event.event == "progress":
             epoch, epochs = event.progress.get("epoch"), event.progress.get("epochs")
             if epoch is not None and epochs is not None:
-                self.running[work.key] = f"{work.label} epoch {epoch:g}/{epochs:g}"
+                self.running[work.key] = f"{self.name(work)} epoch {epoch:g}/{epochs:g}"
         elif event.event == "held":
             self.held.add(work.key)
         elif event.event == "died":
-            self.say(f"{work.label} {work.measure}: its process died; tried once more")
+            self.say(f"{self.name(work)} {work.measure}: its process died; tried once more")
         elif event.event == "done":
             self._finish(event, work)
         self.show()
@@ -62,11 +63,15 @@ class Progress:
         self.todo.pop(work.key, None)
         if event.failure is not None:
             self.failed += 1
-            self.say(f"{work.label} {work.measure}: {failure_text(event.failure)}")
+            self.say(f"{self.name(work)} {work.measure}: {failure_text(event.failure)}")
         elif event.seconds is not None:
             self.took_s.setdefault(work.measure, []).append(event.seconds)
             if self.bar is None and event.seconds >= WORTH_A_LINE_S:
-                self.say(f"[{self.done}/{self.total}] {work.label} {work.measure} {event.seconds:.1f} s")
+                self.say(f"[{self.done}/{self.total}] {self.name(work)} {work.measure} {event.seconds:.1f} s")
+
+    def name(self, work: Work) -> str:
+        """Its label; without the study where there is only one."""
+        return work.label.partition("/")[2] if self.one_study else work.label
 
     @property
     def total(self) -> int:
@@ -118,7 +123,11 @@ class Progress:
 def watching(todo: Sequence[Work], snapshot: Snapshot, *, workers: int) -> Iterator[Progress]:
     """Progress while something runs; at the end one line says what was done."""
     progress = Progress(
-        todo={work.key: work for work in todo}, workers=workers, typical_s=_typical_s(snapshot), bar=_bar()
+        todo={work.key: work for work in todo},
+        workers=workers,
+        typical_s=_typical_s(snapshot),
+        one_study=len({work.label.partition("/")[0] for work in todo}) == 1,
+        bar=_bar(),
     )
     trainings = sum(work.measure == TRAIN for work in todo)
     noun = "worker" if workers == 1 else "workers"
@@ -130,10 +139,11 @@ def watching(todo: Sequence[Work], snapshot: Snapshot, *, workers: int) -> Itera
             with progress.bar:
                 progress.bar.add_task("", total=len(todo), said=progress.line())
                 yield progress
-    except KeyboardInterrupt:
-        sys.stderr.write(f"stopped after {progress.done} of {progress.total}; the same command goes on from there\n")
-        raise
-    sys.stderr.write(f"{progress.done} done, {progress.failed} failed in {clock(progress.seconds)}\n")
+    except (KeyboardInterrupt, BrokenPipeError) as stopped:  # BrokenPipeError: nobody reads what we say any more
+        said = f"stopped after {progress.done} of {progress.total}; the same command goes on from there"
+        raise KeyboardInterrupt(said) from stopped
+    gap = "\n" if progress.bar is not None and sys.stdout.isatty() else ""  # before the table, on one screen with it
+    sys.stderr.write(f"{progress.done} done, {progress.failed} failed in {clock(progress.seconds)}\n{gap}")
 
 
 def _typical_s(snapshot: Snapshot) -> dict[str, float]:
@@ -146,7 +156,7 @@ def _typical_s(snapshot: Snapshot) -> dict[str, float]:
 
 
 def _bar() -> "Bar | None":
-    """A live bar where stderr is a terminal."""
+    """A live bar where stderr is a terminal that can move its cursor."""
     if not sys.stderr.isatty():
         return None
     from rich.console import Console
@@ -154,5 +164,14 @@ def _bar() -> "Bar | None":
     from rich.progress import Progress as Bar
     from rich.table import Column
 
-    said = TextColumn("{task.fields[said]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
-    return Bar(BarColumn(bar_width=20), said, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    if console.is_dumb_terminal:
+        return None
+    width = min(20, console.width // 4)
+    bar = BarColumn(
+        bar_width=width, complete_style="green", finished_style="green", table_column=Column(width=width, no_wrap=True)
+    )
+    said = TextColumn(
+        "{task.fields[said]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    )
+    return Bar(bar, said, console=console, transient=True, expand=True)

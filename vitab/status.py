@@ -42,7 +42,8 @@ def _studies(names: list[str], store: Store) -> list[tuple[Selection | UserError
     """Studies to speak of: the last call of each, or those named."""
     latest: dict[tuple[str, str | None, tuple[str, ...]], Call] = {}
     for call in journal.calls(store):
-        latest[call.name, call.setting, call.sets] = call
+        variation = call.name, call.setting, call.sets
+        latest[variation] = _together(latest[variation], call) if variation in latest else call
     if names:
         named = []
         for name in names:
@@ -60,6 +61,18 @@ def _studies(names: list[str], store: Store) -> list[tuple[Selection | UserError
                 raise
             found.append((problem, call))  # its spec was moved or changed since: the others are told all the same
     return found
+
+
+def _together(earlier: Call, later: Call) -> Call:
+    """Two calls of one variation of a study: what either asked for."""
+    seeds = None if None in (earlier.seeds, later.seeds) else max(earlier.seeds or 0, later.seeds or 0)
+    return msgspec.structs.replace(
+        later, seeds=seeds, columns=_either(earlier.columns, later.columns), rows=_either(earlier.rows, later.rows)
+    )
+
+
+def _either(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if one is None or other is None else tuple(dict.fromkeys((*one, *other)))
 
 
 def _same_file(name: str, call: Call) -> bool:
@@ -80,7 +93,12 @@ def _select(call: Call) -> Selection:
 def _counts(
     one: Selection | UserError, call: Call, store: Store, snapshot: Snapshot, running: dict[str, Holder]
 ) -> dict[str, Any]:
-    said: dict[str, Any] = {"study": call.name, "setting": call.setting, "sent": call.time or None}
+    said: dict[str, Any] = {
+        "study": call.name,
+        "setting": call.setting,
+        "options": call.options,
+        "sent": call.time or None,
+    }
     if isinstance(one, UserError):
         return said | {"problem": str(one)}
     every = {work.key: work for work in works(one, snapshot)}
@@ -99,6 +117,7 @@ def _counts(
         "failures": dict(Counter(failure_text(failure) for failure in failures if failure)),
         "active": _active(call),
         "in_hand": [{"work": f"{every[key].label} {every[key].measure}", "host": at.host} for key, at in held.items()],
+        "command": call.command,
     }
 
 
@@ -110,7 +129,7 @@ def _active(call: Call) -> bool | None:
 
 
 def _sentence(said: dict[str, Any]) -> str:
-    name = said["study"] + (f" --setting {said['setting']}" if said["setting"] else "")
+    name = said["study"] + (f" {said['options']}" if said["options"] else "")
     if "problem" in said:
         return f"{name} · {said['problem']}"
     parts = [f"{state} {said[state]}" for state in ("done", "running", "waiting", "failed")]
@@ -118,7 +137,7 @@ def _sentence(said: dict[str, Any]) -> str:
         reasons = sorted(said["failures"].items(), key=lambda item: -item[1])
         parts[-1] += f" ({', '.join(f'{count} × {reason}' for reason, count in reasons[:3])})"
     if said["waiting"] and not said["active"] and not said["running"]:
-        parts.append(f"nobody works on it: `vitab run {name}` goes on")
+        parts.append(f"nobody works on it: `vitab run {said['command']}` goes on")
     lines = [f"{name} · " + " · ".join(parts)]
     lines += [f"  {one['work']} on {one['host']}" for one in said["in_hand"][:20]]
     return "\n".join(lines)

@@ -1,8 +1,11 @@
 """`vitab why`: where a number comes from, or why there is none."""
 
 import argparse
+import math
 from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from ablations.columns import StudyColumn, chosen
 from ablations.grid import GridCell, GridRow
@@ -15,13 +18,14 @@ from bench.trial import Trial
 from bench.work import Work
 from reports.cells import choose, failure_text, fill
 from reports.check import words
-from reports.printed import parse
-from reports.scale import alone
+from reports.printed import Printed, parse
+from reports.scale import COUNTED, alone, scale, show
 from reports.table import Cell, ClaimCell
 from vitab.durations import duration
 from vitab.works import Selection, cell_works, selections
 
 MOST_DIFFERENCES = 8
+MOST_BOUND = 5  # seeds have weights of their own, and so other digests
 
 
 def main(options: argparse.Namespace) -> int:
@@ -68,7 +72,8 @@ def _lines(
         yield from _bound_lines(records)
     if works:
         yield ""
-        yield f"the key is made of {_parts(works[0])}:"
+        seed = works[0].trial.seed
+        yield f"the key{'' if seed is None else f' of seed {seed}'} is made of {_parts(works[0])}:"
         for name, value in _fields(works[0]):
             yield f"  {name:<24}{value}"
     said = planned.explanation
@@ -90,21 +95,31 @@ def _works(planned: GridCell, snapshot: Snapshot) -> tuple[Work, ...]:
 def _headline(cell: Cell) -> str:
     if cell.value is None:
         return words(cell.state) + (f": {cell.reason}" if cell.reason else "")
-    counted = cell.unit in ("parameters", "multiply-adds")
-    exact = f"{cell.value:,.0f} {cell.unit}" if counted else alone(cell.value, cell.unit)
+    exact = _exactly(cell.value, cell.unit)
     spread = "" if cell.std is None else f" ± {cell.std:.2f} over {cell.n} seeds"
     return exact + spread + (f"; {cell.reason}" if cell.reason else "")
+
+
+def _exactly(value: float, unit: str | None) -> str:
+    """Counts to the last one; what is noisy as a table shows it."""
+    return f"{value:,.0f} {unit}" if unit in COUNTED else alone(value, unit)
 
 
 def _claim_lines(planned: GridCell, cell: Cell) -> Iterator[str]:
     for claim, reported in zip(cell.claims, planned.claims, strict=True):
         numbers = parse(claim.printed, reported.printed_by or "rounding")
-        meant = ", ".join(f"[{_bare(number.low, cell)}, {_bare(number.high, cell)})" for number in numbers)
+        meant = ", ".join(_interval(number, cell.unit) for number in numbers)
         yield f"reported {claim.printed} ({claim.source}){f' means {meant}' if meant else ''}: {_verdict(claim)}"
 
 
-def _bare(value: float, cell: Cell) -> str:
-    return alone(value, cell.unit) if cell.unit else f"{value:g}"
+def _interval(number: Printed, unit: str | None) -> str:
+    """[4.45G, 4.55G): the ends with one digit more than was printed."""
+    if math.isinf(number.low) or math.isinf(number.high):
+        return f"{'≥' if math.isinf(number.high) else '≤'} {alone(number.value, unit)}"
+    own = scale(unit, [number.value])
+    width = (number.high - number.low) / own.divisor
+    own = msgspec.structs.replace(own, decimals=max(0, 1 - math.floor(math.log10(width))) if width else own.decimals)
+    return f"[{show(number.low, own)}, {show(number.high, own)})"
 
 
 def _verdict(claim: ClaimCell) -> str:
@@ -120,7 +135,7 @@ def _record_line(record: Record, quantity: str) -> str:
     elif measured is None:
         said = f"no {quantity}"
     else:
-        said = alone(sum(measured.samples) / len(measured.samples), measured.unit)
+        said = _exactly(sum(measured.samples) / len(measured.samples), measured.unit)
     libraries = record.environment.get("libraries", {})
     wanted = [name for name in ("timm", "torch") if name in libraries]
     versions = ", ".join(f"{name} {libraries[name]}" for name in wanted)
@@ -139,23 +154,26 @@ def _missing_line(work: Work, snapshot: Snapshot) -> str:
     if near is None:
         return said
     record, different = near
-    shown = "; ".join(f"{name} {then} → {now}" for name, then, now in different[:MOST_DIFFERENCES])
+    shown = "; ".join(
+        f"{name} {then} → {now}" for name, then, now in different[:MOST_DIFFERENCES] if name != "weights.key"
+    )
     more = "" if len(different) <= MOST_DIFFERENCES else f"; and {len(different) - MOST_DIFFERENCES} more"
     return f"{said}; the nearest is {record.key}, before {shown}{more}"
 
 
 def _nearest(work: Work, snapshot: Snapshot) -> tuple[Record, list[tuple[str, str, str]]] | None:
-    """The record of the same measure that differs in the fewest fields."""
+    """The record of the same measure and model that differs in the fewest fields."""
     best: tuple[Record, list[tuple[str, str, str]]] | None = None
     wanted = dict(_fields(work))
     for record in snapshot.records.values():
-        if record.measure != work.measure or record.trial.seed != work.trial.seed:
+        then, now = record.trial, work.trial
+        if (record.measure, then.model.name, then.seed) != (work.measure, now.model.name, now.seed):
             continue
-        then = dict(_named(record.trial, record.measure, record.version))
+        held = dict(_named(record.trial, record.measure, record.version))
         different = [
-            (name, then.get(name, "absent"), wanted.get(name, "absent"))
-            for name in {**then, **wanted}
-            if then.get(name) != wanted.get(name)
+            (name, held.get(name, "absent"), wanted.get(name, "absent"))
+            for name in {**held, **wanted}
+            if held.get(name) != wanted.get(name)
         ]
         if different and (best is None or len(different) < len(best[1])):
             best = record, different
@@ -197,6 +215,16 @@ def _bound_lines(records: list[Record]) -> Iterator[str]:
     """What only the machine knew: fingerprints, kernels; where records differ, all of it."""
     names = sorted({name for record in records for name in record.bound})
     for name in names:
-        values = list(dict.fromkeys(str(record.bound.get(name)) for record in records))
-        shown = values[0] if len(values) == 1 else f"{len(values)} different ones"
-        yield f"bound {name}: {shown if len(shown) <= 100 else shown[:97] + '…'}"
+        values = list(dict.fromkeys(_plainly(record.bound.get(name)) for record in records))
+        shown = ", ".join(values[:MOST_BOUND]) + (", …" if len(values) > MOST_BOUND else "")
+        yield f"found when measured: {name} {shown}"
+
+
+def _plainly(value: Any) -> str:
+    """A fact as a reader takes it in: the beginning of a digest, a mapping as its names and values."""
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_plainly(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_plainly, value))
+    text = str(value)
+    return text[:12] + "…" if len(text) == 64 and set(text) <= set("0123456789abcdef") else text

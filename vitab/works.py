@@ -18,8 +18,9 @@ class Selection:
     """A grid and the part of it that a call asks for."""
 
     grid: Grid
-    columns: tuple[str, ...] | None  # None: all
-    rows: tuple[str, ...] | None
+    given: str  # the study as it was named: what to type for it again
+    columns: tuple[str, ...] | None = None  # None: all
+    rows: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -29,7 +30,7 @@ class Selection:
 
 
 def selections(options: argparse.Namespace, studies: Sequence[str] | None = None) -> list[Selection]:
-    """The studies that a call names, as its options vary them. Raises UserError."""
+    """The studies that a call names, each once, as its options vary them. Raises UserError."""
     return [
         select(
             name,
@@ -39,7 +40,7 @@ def selections(options: argparse.Namespace, studies: Sequence[str] | None = None
             columns=getattr(options, "columns", None),
             rows=getattr(options, "only", None),
         )
-        for name in (options.study if studies is None else studies)
+        for name in dict.fromkeys(options.study if studies is None else studies)
     ]
 
 
@@ -56,6 +57,7 @@ def select(
     grid = build(load(name, setting=setting, sets=sets, seeds=seeds))
     return Selection(
         grid=grid,
+        given=name,
         columns=None if columns is None else tuple(column.name for column in chosen(grid.columns, columns)),
         rows=None if rows is None else tuple(grid.row(row).id for row in rows),
     )

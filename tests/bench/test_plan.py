@@ -1,6 +1,7 @@
 import time
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from bench import machine, registry
@@ -180,6 +181,18 @@ def test_time_is_estimated_from_the_median_of_the_same_model_else_of_the_same_me
     assert estimate([_count("x"), _count("y", model="swin")], snapshot) == 10.0
     assert estimate([_count("x", model="new")], snapshot) == 5.0
     assert estimate([], snapshot) == 0.0
+
+
+def test_a_training_of_another_size_says_nothing_about_how_long_one_takes():
+    def training(dim, pos_embed="learned"):
+        model = Model(name="vit", knobs={"dim": dim, "pos_embed": pos_embed})
+        return msgspec.structs.replace(_train("w"), trial=Trial(model=model, input=Input(image=8)))
+
+    held = _held(
+        msgspec.structs.replace(_record("a", measure="train", seconds=9.0), trial=training(dim=48).trial),
+    )
+    assert estimate([training(dim=48, pos_embed="none")], held) == 9.0
+    assert estimate([training(dim=96)], held) is None
 
 
 def test_time_is_not_guessed_without_history():
