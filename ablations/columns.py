@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ablations.design import Change, Context, changes_of
-from ablations.fields import Path, check_path, is_field, paths, split
-from ablations.schema import ColumnHead, DeclaredQuantity, Setting, typed
+from ablations.factors import Context, changes_of
+from ablations.fields import Change, Path, check_path, is_field, split, stored
+from ablations.schema import ColumnHead, DeclaredQuantity, typed
 from ablations.source import Document, Place
 from ablations.study import Study
 from bench import registry
@@ -39,75 +39,81 @@ class StudyColumn:
     field: Path | None = None
     fact: str | None = None
     difference: bool | None = None
+    spread: bool = True  # under a layout: once for every combination of the laid-out levels
     needs: str | None = None  # why its cells are not measured
     source: str = ""  # the column of the spec that it comes from, where a layout made several of one
 
 
 def columns(study: Study, context: Context) -> list[StudyColumn]:
     """The columns of a study, in the order of its spec."""
-    document, place = study.spot("columns")
     found: dict[str, StudyColumn] = {}
     for number, raw in enumerate(study.spec.columns):
-        column = _column(study, context, raw, document, (*place, number))
+        column = _column(study, context, raw, (number,))
         if column.name in found:
-            raise document.error((*place, number), f"column {column.name!r} stands twice")
+            raise context.error((number,), f"column {column.name!r} stands twice")
         found[column.name] = column
-    for name in study.spec.needs:
-        known = (*found, *(column.quantity.name for column in found.values() if column.quantity))
-        if name not in known and study.spot("needs")[1][:1] != ("settings",):
-            where, spot = study.spot("needs")
-            raise where.error((*spot, name), unknown("column", name, known))
+    document, place = study.spot("needs")
+    if place[:1] != ("settings",):  # a setting need not know every column
+        for name in study.spec.needs:
+            known = (*found, *(column.quantity.name for column in found.values() if column.quantity))
+            if name not in known:
+                raise document.error((*place, name), unknown("column", name, known))
     return list(found.values())
 
 
-def _column(study: Study, context: Context, raw: Any, document: Document, place: Place) -> StudyColumn:
-    if isinstance(raw, str):
-        name, said, inner = raw, {}, place
-    elif isinstance(raw, dict) and len(raw) == 1:
-        name, said = next(iter(raw.items()))
-        inner = (*place, name)
-        said = {} if said is None else said
-    else:
-        raise document.error(place, "a column is a quantity's name, or one name with what it sets: {NAME: {…}}")
-    if not isinstance(said, dict):
-        raise document.error(inner, f"column {name!r} must hold a mapping, not {said!r}")
+def _column(study: Study, context: Context, raw: Any, place: Place) -> StudyColumn:
+    name, said, place = _named(context, raw, place)
     plain = {key: value for key, value in said.items() if key in ColumnHead.__struct_fields__}
-    for key in said:
-        if key not in plain and not is_field(key):
-            known = (*ColumnHead.__struct_fields__, *paths(context.model, context.data))
-            raise document.error((*inner, key), unknown("key or field", key, known))
-    head = typed(document, inner, plain, ColumnHead)
+    fields = {key: value for key, value in said.items() if key not in plain}
+    for key in fields:
+        if not is_field(key):
+            raise context.error((*place, key), context.unknown("key or field", key, ColumnHead.__struct_fields__))
+    head = typed(context.document, (*context.place, *place), plain, ColumnHead)
     if head.field is not None or head.fact is not None:
-        return _shown(study, context, name, head, document, inner)
-    quantity = quantity_facts(study, head.quantity or name, document, (*inner, "quantity") if head.quantity else inner)
+        return _shown(study, context, name, head, place)
+    said_at = (*context.place, *place, *(("quantity",) if head.quantity else ()))
+    quantity = quantity_facts(study, head.quantity or name, context.document, said_at)
     needs = study.spec.needs
     return StudyColumn(
         name=name,
         label=head.label or study.spec.labels.get(name) or quantity.label,
-        document=document,
-        place=inner,
+        document=context.document,
+        place=(*context.place, *place),
         quantity=quantity,
         heads=tuple(head.heads),
-        changes=(
-            *_setting_changes(study, head.setting, document, inner),
-            *changes_of(context, {key: value for key, value in said.items() if key not in plain}, inner),
-        ),
+        changes=(*_setting_changes(study, head.setting, context, place), *changes_of(context, fields, place)),
         difference=head.difference,
+        spread=head.spread,
         needs=needs.get(name, needs.get(quantity.name, quantity.needs)),
         source=name,
     )
 
 
-def _shown(
-    study: Study, context: Context, name: str, head: ColumnHead, document: Document, place: Place
-) -> StudyColumn:
+def _named(context: Context, raw: Any, place: Place) -> tuple[str, dict[str, Any], Place]:
+    """A column's name, what it says, and where: `top1`, or `top1: {label: …}`."""
+    if isinstance(raw, str):
+        return raw, {}, place
+    if not (isinstance(raw, dict) and len(raw) == 1):
+        raise context.error(place, "a column is a quantity's name, or one name with what it sets: {NAME: {…}}")
+    ((name, said),) = raw.items()
+    if not isinstance(said, dict | None):
+        raise context.error((*place, name), f"column {name!r} must hold a mapping, not {said!r}")
+    return name, said or {}, (*place, name)
+
+
+def _shown(study: Study, context: Context, name: str, head: ColumnHead, place: Place) -> StudyColumn:
     """A column of a field or a fact: it measures nothing."""
     path = None if head.field is None else split(head.field)
     if path is not None and (said := check_path(path, context.model, context.data)):
-        raise document.error((*place, "field"), said)
-    label = head.label or study.spec.labels.get(name) or name
+        raise context.error((*place, "field"), said)
     return StudyColumn(
-        name=name, label=label, document=document, place=place, heads=tuple(head.heads), field=path, fact=head.fact,
+        name=name,
+        label=head.label or study.spec.labels.get(name) or name,
+        document=context.document,
+        place=(*context.place, *place),
+        heads=tuple(head.heads),
+        field=None if path is None else stored(path),
+        fact=head.fact,
         source=name,
     )
 
@@ -134,16 +140,15 @@ def quantity_facts(study: Study, name: str, document: Document, place: Place) ->
     )
 
 
-def _setting_changes(study: Study, name: str | None, document: Document, place: Place) -> list[Change]:
+def _setting_changes(study: Study, name: str | None, context: Context, place: Place) -> list[Change]:
     """The base of a named setting, as a column applies it."""
     if name is None:
         return []
     if name not in study.spec.settings:
-        raise document.error((*place, "setting"), unknown("setting", name, study.spec.settings))
-    where, spot = study.spots[f"settings.{name}"]
-    setting = typed(where, spot, study.spec.settings[name], Setting)
-    context = Context(document=where, place=spot, model=None, data=None, labels={})
-    return changes_of(context, setting.base, (*spot, "base"))
+        raise context.error((*place, "setting"), unknown("setting", name, study.spec.settings))
+    document, spot = study.spot(f"settings.{name}")
+    there = Context(document=document, place=spot, model=context.model, data=context.data, labels={})
+    return changes_of(there, study.spec.settings[name].get("base", {}), ("base",))
 
 
 def chosen(columns: Iterable[StudyColumn], names: Iterable[str]) -> list[StudyColumn]:

@@ -1,7 +1,8 @@
 """The fields of a trial as a spec names them, and a draft: a trial in the making, with the origin of every value.
 
 `model` and `data` hold their name and, beside it, knobs or options of their own, which only their files know; `train`
-holds a recipe's name and what is changed of it. `model.image` is the input size.
+holds a recipe's name and what is changed of it. The input's size, channels and classes are stated as `model.image`,
+`model.channels` and `model.classes`, but they are not the model's: they stay when another model is named.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,25 +12,26 @@ from functools import cache
 from typing import Any
 
 from ablations.source import Document, Place
-from bench import registry
+from bench import models, registry
 from bench.errors import UserError, unknown
 from bench.trial import Distill, Evaluate, Execution, Frozen, Input, Train, Trial
 
 Path = tuple[str, ...]
-"""A field's path: ("model", "patch")."""
+"""A field's path: ("task",) or ("model", "patch")."""
 
 NAMED = ("model", "data")
 """Sections of a named thing: a text alone is its name, and another name replaces the whole section."""
 
-OPTIONAL = ("data", "train", "distill", "weights", "evaluate")
-"""Sections that a trial may do without: null takes them away."""
+INPUT = Input.__struct_fields__
+"""What a spec states below `model` and a trial keeps in `input`."""
 
 _SECTIONS: dict[str, type[Frozen]] = {
-    "input": Input, "train": Train, "distill": Distill, "evaluate": Evaluate, "execution": Execution,
+    "input": Input,
+    "train": Train,
+    "distill": Distill,
+    "evaluate": Evaluate,
+    "execution": Execution,
 }
-_RENAMED = {"start": "from"}  # what a spec calls it
-_NOT_STATED = {("train", "version")}
-_EXTRA = {("train", "recipe")}
 
 TOP = tuple(name for name in Trial.__struct_fields__ if name != "seed")  # seeds belong to the study
 
@@ -48,6 +50,19 @@ class Origin:
             return UserError(f"{self.text}: {message}")
         return self.document.error(self.place, message)
 
+    def inside(self, name: str) -> "Origin":
+        """The origin of a key inside a mapping that was given as a whole."""
+        return Origin(self.document, (*self.place, name), self.text)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field of a trial, or a whole section, set."""
+
+    path: Path
+    value: Any
+    origin: Origin
+
 
 @dataclass
 class Draft:
@@ -57,71 +72,56 @@ class Draft:
     origins: dict[Path, Origin] = field(default_factory=dict)
 
     def copy(self) -> "Draft":
-        """A draft that can be changed on its own. Values below sections are never changed in place."""
-        return Draft(
-            {name: copy(value) if isinstance(value, dict) else value for name, value in self.values.items()},
-            dict(self.origins),
-        )
+        """A draft that can be changed on its own."""
+        return Draft({name: copy(value) for name, value in self.values.items()}, dict(self.origins))
 
     def origin(self, path: Path) -> Origin | None:
-        """Who set a field, or the nearest one around it."""
-        while path:
-            if path in self.origins:
-                return self.origins[path]
-            path = path[:-1]
-        return None
+        """Who set a field, or the section around it: all of it, or the first of its fields."""
+        if path in self.origins:
+            return self.origins[path]
+        return next((origin for known, origin in self.origins.items() if known[0] == path[0]), None)
 
     def get(self, path: Path) -> Any:
         """What a field is given as; None where it is not given."""
-        value: Any = self.values
-        for step in path:
-            if not isinstance(value, dict) or step not in value:
-                return None
-            value = value[step]
-        return value
+        section, *inside = stored(path)
+        value = self.values.get(section)
+        return value.get(inside[0]) if inside and isinstance(value, dict) else None if inside else value
 
-    def set(self, path: Path, value: Any, origin: Origin) -> None:
-        """Give a field, or a whole section, a value."""
-        section = path[0]
-        if len(path) == 1:
-            self._set_section(section, value, origin)
-        else:
-            name = ".".join(path[1:])
-            if section == "model" and name in ("image", "channels", "classes"):
-                section = "input"
-            if section in NAMED and name == "name" and self.get((section, "name")) != value:
-                self._drop(section)  # another model has other knobs
-            inside = dict(self.values.get(section) or {})
-            inside[name] = value
-            self.values[section] = inside
-            self.origins[(section, name)] = origin
-        self._exclusive(section)
+    def name(self, section: str) -> str | None:
+        """The model or the data set that is named."""
+        name = self.get((section, "name"))
+        return name if isinstance(name, str) else None
 
-    def _set_section(self, section: str, value: Any, origin: Origin) -> None:
-        if value is None or section not in (*_SECTIONS, *NAMED):
+    def set(self, changes: Iterable[Change]) -> None:
+        """Apply what one mapping, or one call, says, `flat`. Names come first: another model has other knobs.
+
+        Weights that are named take a training away that was inherited, and a training takes them away.
+        """
+        changes = sorted(changes, key=_rank)
+        given = {change.path[0] for change in changes if change.value is not None}
+        if given >= {"train", "weights"}:
+            where = next(change.origin for change in changes if change.path[0] == "weights")
+            raise where.error(
+                "a trial measures weights that it trains or that it names: `train` or `weights`, not both"
+            )
+        for change in changes:
+            self._set(change)
+        for stated, taken in (("weights", ("train", "distill")), ("train", ("weights",))):
+            if stated in given:
+                for section in taken:
+                    self._drop(section)
+
+    def _set(self, change: Change) -> None:
+        section, *inside = change.path
+        if not inside:
             self._drop(section)
-            if section == "weights" or value is not None:
-                self.values[section] = value
-            self.origins[(section,)] = origin
-            return
-        if section in NAMED and isinstance(value, str):
-            value = {"name": value}
-        if not isinstance(value, dict):
-            raise origin.error(f"{section} must be {'a name or ' if section in NAMED else ''}a mapping, not {value!r}")
-        if "name" in value and section in NAMED:
-            self.set((section, "name"), value["name"], _inside(origin, "name"))
-        for name, inner in value.items():
-            if not (name == "name" and section in NAMED):
-                self.set((section, name), inner, _inside(origin, name))
-        self.origins.setdefault((section,), origin)
-
-    def _exclusive(self, section: str) -> None:
-        """A trial measures what it trains or weights that are named: stating one takes the other away."""
-        if section == "weights" and self.values.get("weights") is not None:
-            self._drop("train")
-            self._drop("distill")
-        if section == "train" and self.values.get("train") is not None:
-            self._drop("weights")
+            if change.value is not None:
+                self.values[section] = change.value
+        else:
+            if section in NAMED and inside == ["name"] and self.get(change.path) != change.value:
+                self._drop(section)
+            self.values.setdefault(section, {})[inside[0]] = change.value
+        self.origins[change.path] = change.origin
 
     def _drop(self, section: str) -> None:
         self.values.pop(section, None)
@@ -129,9 +129,37 @@ class Draft:
             del self.origins[path]
 
 
-def _inside(origin: Origin, name: str) -> Origin:
-    """The origin of a key inside a mapping that was given as a whole."""
-    return Origin(origin.document, (*origin.place, name), origin.text)
+def _rank(change: Change) -> int:
+    """Sections as a whole, then names, then the rest."""
+    return 0 if len(change.path) == 1 else 1 if change.path[0] in NAMED and change.path[1] == "name" else 2
+
+
+def _flat(change: Change) -> Iterator[Change]:
+    """A change field by field: a section given as a mapping is merged into what was there."""
+    section, *inside = change.path
+    if inside:
+        yield Change(stored(change.path), change.value, change.origin)
+    elif change.value is None or section not in (*_SECTIONS, *NAMED):
+        yield change
+    elif section in NAMED and isinstance(change.value, str):
+        yield Change((section, "name"), change.value, change.origin)
+    elif isinstance(change.value, dict):
+        for name, value in change.value.items():
+            yield Change(stored((section, name)), value, change.origin.inside(name))
+    else:
+        kind = "a name or a mapping" if section in NAMED else "a mapping"
+        raise change.origin.error(f"{section} must be {kind}, not {change.value!r}")
+
+
+def flat(changes: Iterable[Change]) -> list[Change]:
+    """Changes field by field. Raises UserError where two of them set the same one."""
+    found: dict[Path, Change] = {}
+    for change in changes:
+        for one in _flat(change):
+            if one.path in found:
+                raise one.origin.error(f"{dotted(one.path)} is set twice")
+            found[one.path] = one
+    return list(found.values())
 
 
 def split(text: str) -> Path:
@@ -140,17 +168,14 @@ def split(text: str) -> Path:
     return (section, rest) if dot else (section,)
 
 
-def check_path(path: Path, model: str | None, data: str | None) -> str | None:
-    """What is wrong with a field's path for a model and a data set, or None."""
-    section = path[0]
-    if section not in TOP:
-        return _no_field(path, model, data)
-    if len(path) == 1:
-        return None
-    known = inner_names(section, model, data)
-    if known is None or path[1] in known:
-        return None
-    return _no_field(path, model, data)
+def stored(path: Path) -> Path:
+    """Where a trial keeps a field: `model.image` is the input's."""
+    return ("input", path[1]) if path[:1] == ("model",) and path[1:] and path[1] in INPUT else path
+
+
+def dotted(path: Path) -> str:
+    """A path as a spec writes it."""
+    return ".".join(("model", *path[1:]) if path[0] == "input" else path)
 
 
 def is_field(text: str) -> bool:
@@ -158,37 +183,50 @@ def is_field(text: str) -> bool:
     return text.partition(".")[0] in TOP
 
 
+def no_field(text: str, model: str | None, data: str | None) -> str:
+    """What is wrong with a name that is no field of a trial."""
+    if text.partition(".")[0] in ("seed", "seeds"):
+        return f"no field {text!r}; a study's `seeds:` stand beside its base"
+    return unknown("field", text, paths(model, data))
+
+
+def check_path(path: Path, model: str | None, data: str | None) -> str | None:
+    """What is wrong with a field's path for a model and a data set, or None."""
+    if path[0] not in TOP:
+        return no_field(dotted(path), model, data)
+    known = inner_names(path[0], model, data)
+    if len(path) == 1 or known is None or path[1] in known:
+        return None
+    beside = [f"{path[0]}.{name}" for name in known] or [path[0]]
+    return unknown("field", ".".join(path), beside)
+
+
 def inner_names(section: str, model: str | None, data: str | None) -> tuple[str, ...] | None:
-    """Names below a section; None where anything goes (a library's arguments)."""
+    """Names below a section; None where anything goes (a library's arguments) or nobody knows yet."""
     if section == "model":
-        head = ("name", "image", "channels", "classes")
-        return None if model is None or ":" in model or model not in _ours() else (*head, *_knobs("models", model))
+        ours = model is not None and model in models.our_names()
+        return ("name", *INPUT, *_own("models", str(model), "Knobs")) if ours else None
     if section == "data":
-        return None if data is None else ("name", "subset", *_knobs("data", data))
-    if section not in _SECTIONS:
-        return ()
+        known = data is not None and data in registry.names("data")
+        return ("name", "subset", *_own("data", str(data), "Options")) if known else None
     return _section_names(section)
 
 
 @cache
 def _section_names(section: str) -> tuple[str, ...]:
-    names = [_RENAMED.get(name, name) for name in _SECTIONS[section].__struct_fields__]
-    stated = [name for name in names if (section, name) not in _NOT_STATED]
-    return (*stated, *(name for extra, name in sorted(_EXTRA) if extra == section))
+    if section not in _SECTIONS:
+        return ()
+    names = _SECTIONS[section].__struct_fields__
+    if section == "train":  # as a spec calls them: `from` is `start`, and the loop's version is not for it to say
+        return ("recipe", "from", *(name for name in names if name not in ("start", "version")))
+    return names
 
 
 @cache
-def _knobs(kind: str, name: str) -> tuple[str, ...]:
-    module = registry.load(kind, name)
-    struct = module.Knobs if kind == "models" else module.Options
-    return tuple(struct.__struct_fields__)
-
-
-@cache
-def _ours() -> tuple[str, ...]:
-    from bench import models
-
-    return models.our_names()
+def _own(kind: str, name: str, struct: str) -> tuple[str, ...]:
+    """Fields that a model or a data set has of its own."""
+    fields: tuple[str, ...] = getattr(registry.load(kind, name), struct).__struct_fields__
+    return fields
 
 
 def paths(model: str | None, data: str | None) -> Iterator[str]:
@@ -197,11 +235,3 @@ def paths(model: str | None, data: str | None) -> Iterator[str]:
         yield section
         for name in inner_names(section, model, data) or ():
             yield f"{section}.{name}"
-
-
-def _no_field(path: Path, model: str | None, data: str | None) -> str:
-    name = ".".join(path)
-    known: Iterable[str] = paths(model, data)
-    if path[0] in TOP and len(path) > 1:  # of a section: its own names first
-        known = [text for text in paths(model, data) if text.startswith(f"{path[0]}.")] or [path[0]]
-    return unknown("field", name, known)

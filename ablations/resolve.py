@@ -7,12 +7,13 @@ Sections are resolved once for equal content, because the trials of a grid share
 
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any, Literal
 
 import msgspec
 
-from ablations.fields import Draft, check_path
+from ablations.conversion import Misfit, convert
+from ablations.fields import Draft, Path, check_path, dotted
 from bench import data as data_sets
 from bench import models, registry, train
 from bench.errors import Invalid, UserError, unknown
@@ -26,6 +27,9 @@ WITHOUT_DATA = {"classes": 1000, "channels": 3}
 FALLBACK_IMAGE = 224
 """Pixels a side where neither the spec, the model's name nor the data says otherwise."""
 
+_WORDS = ("task", "precision", "attention")
+"""Fields of a trial that are one word."""
+
 
 class Edge(Frozen):
     """Weights of another row of the same study."""
@@ -37,10 +41,14 @@ class Edge(Frozen):
 FindSource = Callable[[Edge], Source]
 
 
-class FieldProblem(UserError):
-    """A value that a field cannot have; the caller knows who set it."""
+class NoSource(UserError):
+    """An edge that leads to no weights; whoever follows it knows the field that states it."""
 
-    def __init__(self, path: tuple[str, ...], said: str) -> None:
+
+class FieldProblem(UserError):
+    """A value that a field cannot have; the draft knows who gave it."""
+
+    def __init__(self, path: Path, said: str) -> None:
         super().__init__(said)
         self.path = path
 
@@ -57,10 +65,9 @@ def resolve(draft: Draft, *, seed: int | None, find: FindSource) -> Trial:
 def check(trial: Trial) -> list[str]:
     """Apply every rule that is known without data or torch. Raises Invalid; returns notes for the row."""
     notes = list(models.check(trial.model, trial.input))
-    for other in {trial.train and trial.train.image, trial.evaluate and trial.evaluate.image} - {None}:
-        assert other is not None
-        if other != trial.input.image:
-            models.check(trial.model, msgspec.structs.replace(trial.input, image=other))
+    for image in {trial.train and trial.train.image, trial.evaluate and trial.evaluate.image}:
+        if image is not None and image != trial.input.image:
+            models.check(trial.model, msgspec.structs.replace(trial.input, image=image))
     if trial.train is not None:
         train.check(trial)
     if trial.distill is not None and trial.train is None:
@@ -73,53 +80,39 @@ def _resolve(draft: Draft, seed: int | None, find: FindSource) -> Trial:
     _known_fields(draft)
     data = _data(_packed(values.get("data")))
     model = _model(_packed(values.get("model")))
-    input_ = _input(model.name, data, _packed(values.get("input")))
+    input_ = _input(model.name, None if data is None else _packed(data), _packed(values.get("input")))
     recipe, distill = dict(values.get("train") or {}), dict(values.get("distill") or {})
     start, teacher = recipe.pop("from", None), distill.pop("teacher", None)
     if "distill" in values and teacher is None:
         raise FieldProblem(("distill",), "distill needs a teacher: {row: ID}, a published name or a file")
-    plain: dict[str, Any] = {
-        name: values[name] for name in ("task", "precision", "attention") if values.get(name) is not None
-    }
-    trial = Trial(
+    training = _train("train" in values, _packed(recipe), input_.image)
+    started = _source(start, ("train", "from"), find)
+    taught = _source(teacher, ("distill", "teacher"), find)
+    return Trial(
         model=model,
         input=input_,
         data=data,
-        train=_train(_packed(values.get("train") and recipe), input_.image, _source(start, ("train", "from"), find)),
-        distill=None
-        if teacher is None
-        else _section(Distill, distill | {"teacher": _source(teacher, ("distill", "teacher"), find)}, "distill"),
+        train=training if training is None or started is None else msgspec.structs.replace(training, start=started),
+        distill=None if taught is None else _fit(Distill, distill | {"teacher": taught}, "distill"),
         weights=_source(values.get("weights"), ("weights",), find),
         evaluate=None if data is None else _evaluate(_packed(values.get("evaluate") or {}), input_.image),
         execution=_execution(_packed(values.get("execution") or {})),
         seed=seed,
+        **{name: _word(name, values[name]) for name in _WORDS if values.get(name) is not None},
     )
-    if plain:
-        try:
-            trial = msgspec.structs.replace(trial, **plain)
-            for name in plain:
-                msgspec.convert(plain[name], _field_type(name), strict=True)
-        except msgspec.ValidationError as problem:
-            raise FieldProblem((name,), _choices(name, plain[name], problem)) from problem
-    return trial
 
 
 def _known_fields(draft: Draft) -> None:
     """Every field that was given exists, for the model and the data set that were chosen in the end."""
-    model = (draft.values.get("model") or {}).get("name")
-    data = (draft.values.get("data") or {}).get("name")
-    if model is None:
+    model, data = draft.name("model"), draft.name("data")
+    if model is None and draft.get(("model", "name")) is None:
         raise FieldProblem(("model",), "the trial names no model: `model: NAME` or `model: {name: NAME, …}`")
     for path, origin in draft.origins.items():
-        if said := _path_problem(path, str(model), data if data is None else str(data)):
+        if said := _path_problem(path, model, data):
             raise origin.error(said)
 
 
-@lru_cache(maxsize=4096)
-def _path_problem(path: tuple[str, ...], model: str, data: str | None) -> str | None:
-    if data is not None and data not in registry.names("data"):
-        return None if path != ("data", "name") else unknown("data set", data, registry.names("data"))
-    return check_path(path, model, data)
+_path_problem = lru_cache(maxsize=4096)(check_path)
 
 
 def _packed(value: Any) -> bytes:
@@ -131,6 +124,16 @@ def _unpacked(packed: bytes) -> Any:
     return msgspec.msgpack.decode(packed)
 
 
+def _fit(struct: type[Frozen], values: dict[str, Any], section: str) -> Any:
+    """A section as its struct. Raises FieldProblem at the value that does not fit."""
+    plain = {name: msgspec.to_builtins(value) if isinstance(value, Frozen) else value for name, value in values.items()}
+    try:
+        return convert(plain, struct)
+    except Misfit as problem:
+        path = (section, *map(str, problem.place[:1]))
+        raise FieldProblem(path, problem.line(dotted(path))) from problem
+
+
 @lru_cache(maxsize=4096)
 def _model(packed: bytes) -> Model:
     knobs = _unpacked(packed)
@@ -139,15 +142,13 @@ def _model(packed: bytes) -> Model:
         raise FieldProblem(("model", "name"), f"a model's name must be text, not {name!r}")
     try:
         canonical = models.canonical_name(name)
-    except UserError as problem:
-        raise FieldProblem(("model", "name"), str(problem)) from problem
-    try:
+        if canonical in models.our_names():
+            _fit(registry.load("models", canonical).Knobs, knobs, "model")
         return models.resolve(canonical, knobs)
     except FieldProblem:
         raise
     except UserError as problem:
-        wrong = next((knob for knob in knobs if f".{knob}`" in str(problem) or repr(knob) in str(problem)), "name")
-        raise FieldProblem(("model", wrong), _plainly(str(problem), f"model.{wrong}", knobs.get(wrong))) from problem
+        raise FieldProblem(("model", "name"), str(problem)) from problem
 
 
 @lru_cache(maxsize=1024)
@@ -155,33 +156,23 @@ def _data(packed: bytes) -> Data | None:
     options = _unpacked(packed)
     if not options:
         return None
-    if not isinstance(options.get("name"), str):
+    name, subset = options.pop("name", None), options.pop("subset", 1.0)
+    if not isinstance(name, str):
         raise FieldProblem(("data",), "data needs a name")
-    name, subset = options.pop("name"), options.pop("subset", 1.0)
     if name not in registry.names("data"):
         raise FieldProblem(("data", "name"), unknown("data set", name, registry.names("data")))
-    try:
-        return msgspec.convert(
-            msgspec.to_builtins(data_sets.resolve(name, options)) | {"subset": subset}, Data, strict=True
-        )
-    except msgspec.ValidationError as problem:
-        raise FieldProblem(("data", "subset"), f"data.subset {subset!r}: {_lower(problem)}") from problem
-    except UserError as problem:
-        wrong = next((option for option in options if f".{option}`" in str(problem)), "name")
-        raise FieldProblem(("data", wrong), _plainly(str(problem), f"data.{wrong}", options.get(wrong))) from problem
-
-
-def _input(model: str, data: Data | None, packed: bytes) -> Input:
-    return _cached_input(model, None if data is None else _packed(data), packed)
+    _fit(registry.load("data", name).Options, options, "data")
+    _fit(Data, {"name": name, "subset": subset}, "data")
+    return data_sets.resolve(name, options, subset=float(subset))
 
 
 @lru_cache(maxsize=4096)
-def _cached_input(model: str, data: bytes | None, packed: bytes) -> Input:
-    given = _unpacked(packed) or {}
+def _input(model: str, data: bytes | None, packed: bytes) -> Input:
+    """The input's size, channels and classes: as stated, else the library model's or the data's, else ImageNet's."""
     facts = None if data is None else data_sets.facts(msgspec.msgpack.decode(data, type=Data))
     derived = WITHOUT_DATA if facts is None else {"classes": facts.classes, "channels": facts.channels}
     image = _library_image(model) or (facts.image if facts else FALLBACK_IMAGE)
-    section: Input = _section(Input, {"image": image} | derived | given, "input")
+    section: Input = _fit(Input, {"image": image} | derived | (_unpacked(packed) or {}), "input")
     return section
 
 
@@ -194,125 +185,71 @@ def _library_image(model: str) -> int | None:
     return size
 
 
-def _train(packed: bytes, image: int, start: Source | None) -> Train | None:
-    recipe = _cached_train(packed, image)
-    return recipe if recipe is None or start is None else msgspec.structs.replace(recipe, start=start)
-
-
 @lru_cache(maxsize=4096)
-def _cached_train(packed: bytes, image: int) -> Train | None:
-    given = _unpacked(packed)
-    if not given:
+def _train(wanted: bool, packed: bytes, image: int) -> Train | None:
+    if not wanted:
         return None
+    given = _unpacked(packed)
     name = given.pop("recipe", None)
     values: dict[str, Any] = {}
     if name is not None:
         if name not in train.recipes():
-            raise FieldProblem(("train", "recipe"), unknown("recipe", name, train.recipes()))
+            raise FieldProblem(("train", "recipe"), unknown("recipe", str(name), train.recipes()))
         values = _recipe(name)
     merged = {"image": image} | values | given
-    lacking = [
-        field.name for field in msgspec.structs.fields(Train) if field.required and field.name not in merged
-    ]
+    lacking = [field.name for field in msgspec.structs.fields(Train) if field.required and field.name not in merged]
     if lacking:
-        raise FieldProblem(
-            ("train",), f"train lacks {', '.join(lacking)}; name a recipe: {', '.join(train.recipes())}"
-        )
-    section: Train = _section(Train, merged | {"version": train.VERSION}, "train")
+        raise FieldProblem(("train",), f"train lacks {', '.join(lacking)}; name a recipe: {', '.join(train.recipes())}")
+    section: Train = _fit(Train, merged | {"version": train.VERSION}, "train")
     return section
 
 
-@lru_cache
-def _recipe(name: str) -> dict[str, Any]:
-    return train.recipe(name)
+_recipe = lru_cache(train.recipe)
 
 
 @lru_cache(maxsize=1024)
 def _evaluate(packed: bytes, image: int) -> Evaluate:
-    section: Evaluate = _section(Evaluate, {"image": image} | _unpacked(packed), "evaluate")
+    section: Evaluate = _fit(Evaluate, {"image": image} | _unpacked(packed), "evaluate")
     return section
 
 
 @lru_cache(maxsize=1024)
 def _execution(packed: bytes) -> Execution:
-    section: Execution = _section(Execution, _unpacked(packed), "execution")
+    section: Execution = _fit(Execution, _unpacked(packed), "execution")
     return section
 
 
-def _source(value: Any, path: tuple[str, ...], find: FindSource) -> Source | None:
+def _word(name: str, value: Any) -> Any:
+    """One of the words that a field of a trial allows."""
+    try:
+        return convert(value, Trial.__annotations__[name])
+    except Misfit as problem:
+        raise FieldProblem((name,), problem.line(name)) from problem
+
+
+def _source(value: Any, path: Path, find: FindSource) -> Source | None:
     """Weights of a row, a published checkpoint's name, or a file."""
     if value is None:
         return None
-    name = ".".join(path)
     if isinstance(value, str):
         value = {"file": value} if "/" in value or value.endswith(WEIGHT_SUFFIXES) else {"published": value}
-    if isinstance(value, dict) and "row" in value:
-        try:
-            return find(msgspec.convert(value, Edge, strict=True))
-        except msgspec.ValidationError as problem:
-            raise FieldProblem(path, f"{name}: {_lower(problem)}") from problem
-    if isinstance(value, dict) and set(value) == {"file"}:
-        return Source(kind="file", ref=str(Path(str(value["file"])).expanduser().absolute()))
-    if isinstance(value, dict) and set(value) == {"published"}:
-        try:
-            return Source(kind="published", ref=models.canonical_name(str(value["published"])))
-        except UserError as problem:
-            raise FieldProblem(path, str(problem)) from problem
+    try:
+        if isinstance(value, dict) and "row" in value:
+            return find(convert(value, Edge))
+        if isinstance(value, dict) and set(value) == {"file"}:
+            return Source(kind="file", ref=str(FilePath(str(value["file"])).expanduser().absolute()))
+        if isinstance(value, dict) and set(value) == {"published"}:
+            return Source(kind="published", ref=_published(str(value["published"])))
+    except Misfit as problem:
+        raise FieldProblem(path, problem.line(".".join((*path, *map(str, problem.place))))) from problem
+    except NoSource as problem:
+        raise FieldProblem(path, str(problem)) from problem
+    name = ".".join(path)
     raise FieldProblem(path, f"{name} must be {{row: ID}}, {{published: NAME}}, {{file: PATH}}, a name or a path")
 
 
-def _section(struct: type[Frozen], values: dict[str, Any], section: str) -> Any:
-    """A section as its struct. Raises FieldProblem at the value that does not fit."""
-    for name in values:
-        if name not in struct.__struct_fields__:
-            raise FieldProblem((section, name), unknown("field", f"{section}.{name}", struct.__struct_fields__))
+def _published(name: str) -> str:
     try:
-        return msgspec.convert(
-            {name: msgspec.to_builtins(value) if isinstance(value, Frozen) else value for name, value in values.items()},
-            struct,
-            strict=True,
-        )
-    except msgspec.ValidationError as problem:
-        said = _lower(problem)
-        wrong = said.rpartition("$.")[2].rstrip("`").partition(".")[0].partition("[")[0] if "$." in said else ""
-        path = (section, wrong) if wrong else (section,)
-        missing = said.startswith("object missing required field")
-        shown = section if missing else f"{section}.{wrong} {values.get(wrong)!r}"
-        raise FieldProblem(path, f"{shown}: {_allowed(struct, wrong, said)}") from problem
-
-
-def _allowed(struct: type[Frozen], name: str, said: str) -> str:
-    """What msgspec said, with the choices where it names none."""
-    said = said.partition(" - at `$")[0]
-    if not said.startswith("invalid enum value"):
-        return said
-    for field in msgspec.inspect.type_info(struct).fields:  # type: ignore[attr-defined]
-        if field.name == name:
-            choices = getattr(field.type, "values", ())
-            return f"allowed: {', '.join(map(str, choices))}"
-    return said
-
-
-def _plainly(said: str, name: str, value: Any) -> str:
-    """A section's own complaint with the field's value in front, where it does not name the field."""
-    said = said.partition(" - at `$")[0]
-    if said.startswith("no "):
-        return said
-    _, _, rest = said.partition(": ")
-    return f"{name} {value!r}: {rest[:1].lower()}{rest[1:]}"
-
-
-def _lower(problem: msgspec.ValidationError) -> str:
-    said = str(problem)
-    return said[:1].lower() + said[1:]
-
-
-def _field_type(name: str) -> Any:
-    return Trial.__annotations__[name]
-
-
-def _choices(name: str, value: Any, problem: msgspec.ValidationError) -> str:
-    for field in msgspec.inspect.type_info(Trial).fields:  # type: ignore[attr-defined]
-        if field.name == name and getattr(field.type, "values", None):
-            return unknown(name, value, map(str, field.type.values))
-    return f"{name} {value!r}: {_lower(problem)}"
+        return models.canonical_name(name)
+    except UserError as problem:
+        raise NoSource(str(problem)) from problem

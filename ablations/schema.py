@@ -4,20 +4,34 @@ Free mappings (`base`, factors, a row's trial fields) are typed as `Any` here an
 schema by `ablations/fields.py`, which knows the model's knobs and the data set's options.
 """
 
-import re
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from ablations.conversion import Misfit, convert
 from ablations.source import Document, Place
-from bench.errors import unknown
 from bench.trial import Frozen
 
 T = TypeVar("T", bound=Frozen)
 
 Positive = Annotated[int, Meta(ge=1)]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$",
+        max_length=80,
+        description="letters, digits and _ . + - (at most 80, a letter or digit first)",
+    ),
+]
+StudyName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9_]*$",
+        max_length=60,
+        description="lower-case letters, digits and _ (at most 60, no _ first)",
+    ),
+]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
 
@@ -120,6 +134,7 @@ class ColumnHead(Frozen):
     field: str | None = None  # shows what the trial says here; measures nothing
     fact: str | None = None  # shows the row's fact of this name
     difference: bool | None = None  # beside the base row; None: where seeds matter and there is a base row
+    spread: bool = True  # under a layout: once for every combination of levels; false: once a line, where all agree
 
 
 class Layout(Frozen):
@@ -142,7 +157,7 @@ class Setting(Frozen):
 class StudySpec(Frozen):
     """One spec file."""
 
-    study: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=60)]
+    study: StudyName
     columns: list[Any] = []
     design: dict[str, Any] = {}
     base: dict[str, Any] = {}
@@ -158,7 +173,7 @@ class StudySpec(Frozen):
     invalid: Literal["keep", "stop"] = "stop"
     quantities: dict[str, DeclaredQuantity] = {}
     needs: dict[str, str] = {}  # column or quantity → why its cells are not measured
-    labels: dict[str, str] = {}  # factor or field → its name in the table
+    labels: dict[str, str] = {}  # factor, field or column → its name in the table; `row` → the head of the rows' names
     reported: dict[str, Any] = {}  # column → row → claims: what designs without listed rows were reported to yield
     printed_by: dict[str, Literal["rounding", "truncation"]] = {}  # column → how the paper cut its numbers
     notes: list[str] = []
@@ -169,51 +184,26 @@ KINDS = tuple(name for name in Design.__struct_fields__ if name not in ("exclude
 
 
 def typed(document: Document, place: Place, value: Any, struct: type[T]) -> T:
-    """A mapping as a typed struct. Raises UserError at the key that is wrong."""
-    if not isinstance(value, dict):
-        raise document.error(place, f"{_last(place)} must be a mapping of {', '.join(struct.__struct_fields__)}")
-    for key in value:
-        if key not in struct.__struct_fields__:
-            raise document.error((*place, key), unknown("key", key, struct.__struct_fields__))
+    """A mapping of a document as a typed struct. Raises UserError at the part that is wrong."""
     try:
-        return msgspec.convert(value, struct, strict=True)
-    except msgspec.ValidationError as problem:
-        inner, said = _problem(problem)
-        found = value
-        for step in inner:
-            found = found[step] if isinstance(found, dict) and step in found else found
-            if isinstance(step, int) and isinstance(found, list) and step < len(found):
-                found = found[step]
-        shown = "" if isinstance(found, dict | list) else f" {found!r}"
-        raise document.error((*place, *inner), f"{_last((*place, *inner))}{shown}: {said}") from problem
+        return convert(value, struct)
+    except Misfit as problem:
+        inner = (*place, *problem.place)
+        raise document.error(inner, problem.line(_called(inner))) from problem
 
 
-def _problem(problem: msgspec.ValidationError) -> tuple[Place, str]:
-    """Where msgspec found fault, and what it said, in our words."""
-    said, _, path = str(problem).partition(" - at `$")
-    steps: list[str | int] = []
-    for name, index in re.findall(r"\.([A-Za-z_]\w*)|\[(\d+|\.\.\.)\]", path.rstrip("`")):
-        if name:
-            steps.append(name)
-        elif index.isdigit():
-            steps.append(int(index))
-    said = said[:1].lower() + said[1:]
-    missing = re.fullmatch(r"object missing required field `(\w+)`", said)
-    return tuple(steps), f"the key '{missing[1]}' is missing" if missing else said
-
-
-def _last(place: Place) -> str:
-    names = [step for step in place if isinstance(step, str)]
-    return names[-1] if names else "a spec"
+def _called(place: Place) -> str:
+    """What messages call a part of a spec: its key, or the list that it is in."""
+    if not place:
+        return "a spec"
+    return f"{_called(place[:-1])}[{place[-1]}]" if isinstance(place[-1], int) else str(place[-1])
 
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a spec file, for editors."""
     schema = msgspec.json.schema(StudySpec)
     definitions = schema["$defs"]
-    _, more = msgspec.json.schema_components(
-        [Design, RowHead, ColumnHead, Setting], ref_template="#/$defs/{name}"
-    )
+    _, more = msgspec.json.schema_components([Design, RowHead, ColumnHead, Setting], ref_template="#/$defs/{name}")
     definitions |= more
     study = definitions["StudySpec"]["properties"]
     study["design"] = {"$ref": "#/$defs/Design"}

@@ -3,10 +3,12 @@
 YAML 1.2's core rules: `on` and `no` are text, `1e-3` is a number, `010` is refused rather than read as eight. What a
 spec has no use for is an error: duplicate keys, anchors and aliases, merge keys, tags. Under `reported:` everything
 stays text, because `4.50` and `4.5` are two printed numbers.
+
+Read from the parser's events, not from its nodes: nodes forget anchors and tags, and composing them overflows the C
+stack on a file of a hundred thousand brackets.
 """
 
 import re
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,15 +24,16 @@ TEXT_ONLY = "reported"
 """Below a key of this name every scalar stays as it is written."""
 
 LARGEST_BYTES = 4_000_000
+DEEPEST = 50  # mappings and lists inside each other
+LARGEST_INTEGER = 2**63 - 1  # what JSON readers and the keys' encoding can hold
 
-_QUOTED = ("'", '"', "|", ">")
 _NULL = ("", "~", "null", "Null", "NULL")
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
-_INTEGER = re.compile(r"[-+]?[0-9]+\Z")
-_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+\Z")
-_PREFIXED = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
-_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
+_PREFIXED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -59,11 +62,12 @@ def read(path: Path, *, name: str | None = None) -> Document:
     """A YAML file. Raises UserError, one line, for whatever keeps it from being data."""
     name = name or str(path)
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise UserError(f"{name}: larger than {LARGEST_BYTES // 1_000_000} MB; no spec is")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
     except OSError as problem:
         raise UserError(f"{name}: {(problem.strerror or str(problem)).lower()}") from problem
+    if len(data) > LARGEST_BYTES:
+        raise UserError(f"{name}: larger than {LARGEST_BYTES // 1_000_000} MB; no spec is")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as problem:
@@ -72,115 +76,140 @@ def read(path: Path, *, name: str | None = None) -> Document:
 
 
 def parse(text: str, *, name: str) -> Document:
-    """YAML text as a document."""
+    """YAML text as a document. Raises UserError."""
     loader = None
     try:
         loader = _Loader(text)
-        node = loader.get_single_node()
-    except yaml.YAMLError as problem:
+        return _Reader(loader, name).document()
+    except yaml.reader.ReaderError as problem:
+        raise UserError(
+            f"{name}: not a text file (character {problem.position + 1} is a control character)"
+        ) from problem
+    except yaml.MarkedYAMLError as problem:
         raise UserError(_syntax(problem, text, name)) from problem
     finally:
         if loader is not None:
             loader.dispose()
-    if node is None:
-        raise UserError(f"{name}: empty")
-    document = Document(name, None, {})
-    value = _Builder(document).build(node, (), text_only=False)
-    return Document(name, value, document.marks)
 
 
-def scalar(text: str) -> Any:
-    """One plain scalar by the core rules, or a flow list or mapping: what stands behind `--set FIELD=`."""
-    return parse(text, name="--set").value if text.strip() else None
+def scalar(text: str, *, name: str) -> Any:
+    """One value as it would stand behind a key: what `--set FIELD=` holds. Nothing at all is null."""
+    return parse(text, name=name).value if text.strip() else None
 
 
-def _syntax(problem: yaml.YAMLError, text: str, name: str) -> str:
+def _syntax(problem: yaml.MarkedYAMLError, text: str, name: str) -> str:
     """One line for what the parser says over several."""
-    if isinstance(problem, yaml.reader.ReaderError):
-        return f"{name}: not a text file (at character {problem.position})"
-    if not isinstance(problem, yaml.MarkedYAMLError):
-        return f"{name}: {str(problem).splitlines()[0]}"
     mark = problem.problem_mark or problem.context_mark
-    place = "" if mark is None else f":{mark.line + 1}:{mark.column + 1}"
-    said = " ".join(part for part in (problem.context, problem.problem) if part)
-    lines = text.splitlines()
-    if mark is not None and mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
-        said = "a tab: indent with spaces"
-    return f"{name}{place}: YAML: {said}"
+    assert mark is not None
+    lines = text.split("\n")
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    indent = line[: len(line) - len(line.lstrip())]
+    if "\t" in indent or line[mark.column : mark.column + 1] == "\t":
+        said = "a tab; indent with spaces"
+    else:
+        said = ", ".join(part for part in (problem.context, problem.problem) if part)
+    return f"{name}:{mark.line + 1}:{mark.column + 1}: YAML: {said}"
 
 
-class _Builder:
-    """Plain data from parser nodes, writing marks as it goes."""
+class _Reader:
+    """Plain data from parser events, writing marks as it goes."""
 
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.seen: set[int] = set()
+    def __init__(self, loader: Any, name: str) -> None:
+        self.loader = loader
+        self.name = name
+        self.marks: dict[Place, tuple[int, int]] = {}
 
-    def build(self, node: yaml.Node, place: Place, *, text_only: bool) -> Any:
-        self.document.marks.setdefault(place, _position(node))
-        if id(node) in self.seen:
-            raise self.document.error(place, "an alias: anchors are not allowed in a spec; write it again")
-        self.seen.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            self._plain(node, place, "map")
-            return self._mapping(node, place, text_only=text_only)
-        if isinstance(node, yaml.SequenceNode):
-            self._plain(node, place, "seq")
-            return [
-                self.build(item, (*place, number), text_only=text_only) for number, item in enumerate(node.value)
-            ]
-        return self._scalar(node, place, text_only=text_only)
+    def document(self) -> Document:
+        self.loader.get_event()  # the stream's start
+        if isinstance(self.loader.get_event(), yaml.StreamEndEvent):
+            raise UserError(f"{self.name}: empty")
+        value = self.build(self.loader.get_event(), (), text_only=False)
+        self.loader.get_event()  # the document's end
+        after = self.loader.get_event()
+        if not isinstance(after, yaml.StreamEndEvent):
+            raise self.error(after, "a second document; a spec is one")
+        return Document(self.name, value, self.marks)
 
-    def _mapping(self, node: yaml.MappingNode, place: Place, *, text_only: bool) -> dict[str, Any]:
+    def build(self, event: yaml.Event, place: Place, *, text_only: bool) -> Any:
+        self.marks.setdefault(place, _position(event))
+        self.refuse(event)
+        if isinstance(event, yaml.ScalarEvent):
+            return self.scalar(event, text_only=text_only)
+        if len(place) >= DEEPEST:
+            raise self.error(event, f"more than {DEEPEST} mappings and lists inside each other")
+        if isinstance(event, yaml.MappingStartEvent):
+            return self.mapping(place, text_only=text_only)
+        items: list[Any] = []
+        while not isinstance(item := self.loader.get_event(), yaml.SequenceEndEvent):
+            items.append(self.build(item, (*place, len(items)), text_only=text_only))
+        return items
+
+    def mapping(self, place: Place, *, text_only: bool) -> dict[str, Any]:
         built: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            spot = _position(key_node)
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise self._at(spot, "a key must be text")
-            key: Hashable = key_node.value
-            if key == "<<" and key_node.style not in _QUOTED:
-                raise self._at(spot, "a merge key '<<' is not allowed; `extends:` takes another spec")
-            if not key_node.tag.startswith("tag:yaml.org,2002:"):
-                raise self._at(spot, f"the tag {key_node.tag!r} is not allowed in a spec")
+        while not isinstance(key_event := self.loader.get_event(), yaml.MappingEndEvent):
+            self.refuse(key_event)
+            if not isinstance(key_event, yaml.ScalarEvent):
+                raise self.error(key_event, "a key must be text")
+            key = str(key_event.value)
+            inner = (*place, key)
+            if key == "<<" and _plain(key_event):
+                raise self.error(key_event, "a merge key '<<' is not allowed; `extends:` takes another spec")
             if key in built:
-                line, _ = self.document.marks[(*place, str(key))]
-                raise self._at(spot, f"key {key!r} stands twice; first in line {line}")
-            inner = (*place, str(key))
-            self.document.marks[inner] = spot
-            built[str(key)] = self.build(value_node, inner, text_only=text_only or key == TEXT_ONLY)
+                raise self.error(key_event, f"key {key!r} stands twice; first in line {self.marks[inner][0]}")
+            self.marks[inner] = _position(key_event)
+            built[key] = self.build(self.loader.get_event(), inner, text_only=text_only or key == TEXT_ONLY)
         return built
 
-    def _scalar(self, node: yaml.Node, place: Place, *, text_only: bool) -> Any:
-        text = node.value
-        self._plain(node, place, "null", "bool", "int", "float", "str", "timestamp", "value", "merge")
-        if node.style in _QUOTED or (text_only and text not in _NULL):
+    def scalar(self, event: yaml.ScalarEvent, *, text_only: bool) -> Any:
+        text = event.value
+        if not _plain(event) or (text_only and text not in _NULL):
             return text
         if text in _NULL:
             return None
         if text in _TRUE or text in _FALSE:
             return text in _TRUE
-        if _LEADING_ZERO.match(text):
-            raise self.document.error(place, f"{text} starts with a zero: write {text.lstrip('0') or 0}, or quote it")
-        if _INTEGER.match(text):
-            return int(text)
-        if _PREFIXED.match(text):
-            return int(text, 0)
-        if _NOT_FINITE.match(text):
-            raise self.document.error(place, f"{text} is no value of a spec: numbers must be finite")
-        if not _FLOAT.match(text):
+        if _LEADING_ZERO.fullmatch(text) and len(text) < 30:
+            raise self.error(event, f"{text} starts with a zero; write {int(text)}, or quote it")
+        if _INTEGER.fullmatch(text) or _PREFIXED.fullmatch(text):
+            return self.integer(event)
+        if _NOT_FINITE.fullmatch(text):
+            raise self.error(event, f"{text} is no value of a spec; numbers must be finite")
+        if not _FLOAT.fullmatch(text):
             return text
         number = float(text)
         if number in (float("inf"), float("-inf")):
-            raise self.document.error(place, f"{text} is larger than any number here")
+            raise self.error(event, f"{text} is larger than any number here")
         return number
 
-    def _plain(self, node: yaml.Node, place: Place, *kinds: str) -> None:
-        if node.tag not in {f"tag:yaml.org,2002:{kind}" for kind in kinds} | {"!"}:
-            raise self.document.error(place, f"the tag {node.tag!r} is not allowed in a spec")
+    def integer(self, event: yaml.ScalarEvent) -> int:
+        too_long = len(event.value) > len("-0o777777777777777777777")  # the longest way to write 64 bits
+        number = None if too_long else int(event.value, 0 if _PREFIXED.fullmatch(event.value) else 10)
+        if number is None or abs(number) > LARGEST_INTEGER:
+            raise self.error(event, f"{_shortened(event.value)} is larger than any number here")
+        return number
 
-    def _at(self, spot: tuple[int, int], message: str) -> UserError:
-        return UserError(f"{self.document.name}:{spot[0]}:{spot[1]}: {message}")
+    def refuse(self, event: Any) -> None:
+        """Raise UserError for what YAML can and a spec need not."""
+        if isinstance(event, yaml.AliasEvent):
+            raise self.error(event, f"an alias *{event.anchor} is not allowed in a spec; write it again")
+        if event.anchor is not None:
+            raise self.error(event, f"an anchor &{event.anchor} is not allowed in a spec; write it again")
+        if event.tag is not None:
+            raise self.error(event, f"a tag {event.tag!r} is not allowed in a spec")
+
+    def error(self, event: Any, message: str) -> UserError:
+        line, column = _position(event)
+        return UserError(f"{self.name}:{line}:{column}: {message}")
 
 
-def _position(node: yaml.Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1
+def _plain(event: yaml.ScalarEvent) -> bool:
+    """Whether a scalar is written without quotes, and not as a block."""
+    return bool(event.implicit[0])
+
+
+def _position(event: Any) -> tuple[int, int]:
+    return event.start_mark.line + 1, event.start_mark.column + 1
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 30 else f"{text[:20]}… ({len(text)} digits)"

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from ablations import shipped
-from ablations.fields import Draft, Origin, check_path, is_field, paths, split
+from ablations.fields import Change, Draft, Origin, check_path, flat, is_field, no_field, split
+from ablations.fields import Path as FieldPath
 from ablations.schema import Setting, StudySpec, typed
 from ablations.source import Document, Place, read, scalar
 from bench.errors import UserError, unknown
@@ -26,7 +27,8 @@ class Study:
     spots: dict[str, tuple[Document, Place]]  # key of the spec → where it was said last
     base: Draft
     setting: str | None
-    fixed: dict[str, Origin]  # fields that the command line set: no factor may vary them
+    sets: tuple[str, ...]  # FIELD=VALUE, as the command line changed it
+    fixed: dict[FieldPath, Origin]  # the fields of these: no factor may vary them
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -57,7 +59,16 @@ def load(
     fixed = _apply_sets(base, sets)
     if seeds is not None:
         spec = msgspec.structs.replace(spec, seeds=seeds if isinstance(seeds, int) else list(seeds))
-    study = Study(name=spec.study, path=path, spec=spec, spots=spots, base=base, setting=setting, fixed=fixed)
+    study = Study(
+        name=spec.study,
+        path=path,
+        spec=spec,
+        spots=spots,
+        base=base,
+        setting=setting,
+        sets=tuple(sets),
+        fixed=fixed,
+    )
     if not spec.columns:
         raise study.error("columns", "columns is missing: what to measure, as a list of quantities")
     if len(set(study.seeds)) != len(study.seeds) or not study.seeds:
@@ -111,30 +122,26 @@ def _take(spec: StudySpec, spots: dict[str, tuple[Document, Place]], base: Draft
         spots[f"settings.{name}"] = (document, ("settings", name))
     changed["settings"] = spec.settings | said.settings
     spots |= {key: (document, (key,)) for key in raw}
-    apply(base, said.base, document, ("base",))
+    base.set(_changes(base, said.base, document, ("base",)))
     return msgspec.structs.replace(spec, **changed)
 
 
-def apply(draft: Draft, fields: dict[str, Any], document: Document, place: Place) -> None:
-    """Set fields of a draft from a free mapping, nested or dotted."""
-    for name, value in fields.items():
-        inner = (*place, name)
+def _changes(draft: Draft, fields: dict[str, Any], document: Document, place: Place) -> list[Change]:
+    """Fields of the base trial from a free mapping, nested or dotted."""
+    for name in fields:
         if not is_field(name):
-            model, data = draft.get(("model", "name")), draft.get(("data", "name"))
-            raise document.error(inner, unknown("field", name, paths(model, data)))
-        draft.set(split(name), value, Origin(document, inner))
+            raise document.error((*place, name), no_field(name, draft.name("model"), draft.name("data")))
+    return flat(Change(split(name), value, Origin(document, (*place, name))) for name, value in fields.items())
 
 
-def _apply_setting(
-    spec: StudySpec, spots: dict[str, tuple[Document, Place]], base: Draft, name: str
-) -> StudySpec:
+def _apply_setting(spec: StudySpec, spots: dict[str, tuple[Document, Place]], base: Draft, name: str) -> StudySpec:
     if name not in spec.settings:
         if not spec.settings:
             raise UserError(f"study {spec.study!r} has no settings, and so no {name!r}")
         raise UserError(unknown(f"setting of {spec.study}", name, spec.settings))
     document, place = spots[f"settings.{name}"]
     setting = typed(document, place, spec.settings[name], Setting)
-    apply(base, setting.base, document, (*place, "base"))
+    base.set(_changes(base, setting.base, document, (*place, "base")))
     changed = {}
     for key in spec.settings[name]:
         if key != "base":
@@ -143,18 +150,17 @@ def _apply_setting(
     return msgspec.structs.replace(spec, **changed)
 
 
-def _apply_sets(base: Draft, sets: Iterable[str]) -> dict[str, Origin]:
+def _apply_sets(base: Draft, sets: Iterable[str]) -> dict[FieldPath, Origin]:
     """FIELD=VALUE from the command line, checked like the spec."""
-    fixed = {}
+    changes = []
     for text in sets:
         name, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set {text}: must be FIELD=VALUE, such as --set train.epochs=5")
         origin = Origin(None, (), f"--set {text}")
-        path = split(name)
-        model, data = base.get(("model", "name")), base.get(("data", "name"))
-        if said := check_path(path, model, data):
+        if not equals:
+            raise origin.error("must be FIELD=VALUE, such as --set train.epochs=5")
+        if said := check_path(split(name), base.name("model"), base.name("data")):
             raise origin.error(said)
-        base.set(path, scalar(value), origin)
-        fixed[name] = origin
-    return fixed
+        changes.append(Change(split(name), scalar(value, name=f"--set {text}"), origin))
+    changes = flat(changes)
+    base.set(changes)
+    return {change.path: change.origin for change in changes}

@@ -24,6 +24,8 @@ KEY_LENGTH = 20  # hex digits: 80 bits; among 10^9 keys a collision has a chance
 NEUTRAL: dict[tuple[str, str], Any] = {}
 """(struct, field) → the value at which a field added after format 1 is left out of the hash."""
 
+_PLAIN = frozenset((str, int, bool, type(None)))
+
 MOST_SEEN = 1024
 _SEEN: dict[int, tuple[msgspec.Struct, dict[str, Any]]] = {}
 
@@ -48,6 +50,8 @@ def execution_fields(struct: type) -> tuple[str, ...]:
 
 def canonical(value: Any) -> Any:
     """Plain data whose JSON is the same whenever the meaning is: integral floats as integers, no execution fields."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, msgspec.Struct):
         return _canonical_struct(value)
     if isinstance(value, dict):
@@ -113,9 +117,11 @@ def _source_key(source: Source | None) -> str | None:
     return source.ref if source.kind == "trial" else digest({"kind": source.kind, "ref": source.ref})
 
 
-def record_key(measure: str, version: int, depends_on: tuple[str, ...], trial: Trial) -> str:
-    """The key of one measurement of one trial."""
+def record_key(
+    measure: str, version: int, depends_on: tuple[str, ...], trial: Trial, *, weights: str | None = None
+) -> str:
+    """The key of one measurement of one trial; `weights` is its weights key, where the caller has it already."""
     payload: dict[str, Any] = {"measure": measure, "version": version}
     for name in depends_on:
-        payload[name] = weights_key(trial) if name == "weights" else getattr(trial, name)
+        payload[name] = (weights or weights_key(trial)) if name == "weights" else getattr(trial, name)
     return digest(payload)

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 from tabulate import tabulate
 
-from ablations.grid import GridCell, GridRow
+from ablations.cells import GridCell
+from ablations.grid import GridRow
 from bench import lease, plan
 from bench.record import TRAIN
 from bench.store import Snapshot, Store

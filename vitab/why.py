@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from ablations.columns import StudyColumn, chosen
-from ablations.grid import GridCell, GridRow
+from ablations.cells import GridCell
+from ablations.grid import GridRow
 from bench import lease, plan, registry
 from bench.errors import UserError, unknown
 from bench.identity import canonical, weights_key

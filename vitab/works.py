@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ablations.columns import chosen
-from ablations.grid import Grid, GridCell, GridRow, build
+from ablations.cells import GridCell
+from ablations.grid import Grid, GridRow, build
 from ablations.study import load
 from bench.record import TRAIN
 from bench.store import Snapshot

@@ -1,0 +1,288 @@
+"""The cells of a grid: what has to be measured for each, or why nothing is."""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from ablations.claims import Claims
+from ablations.columns import QuantityFacts, StudyColumn, quantity_facts
+from ablations.design import PlannedRow
+from ablations.factors import Context, Factor, changes_of, factors, text
+from ablations.fields import Draft, dotted
+from ablations.resolve import check
+from ablations.schema import BestOf, Explanation, ReportedClaim
+from ablations.study import Study
+from ablations.trials import Trials, field_of
+from bench import registry
+from bench.errors import Invalid, UserError, unknown
+from bench.identity import record_key, weights_key
+from bench.trial import Trial
+from bench.work import Work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One level of a nuisance axis: how it fares on the selection split, and what it yields."""
+
+    label: str
+    selection: tuple[Work, ...]
+    works: tuple[Work, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondComputation:
+    """What may explain a printed number."""
+
+    note: str  # what is computed
+    quantity: str | None = None
+    works: tuple[Work, ...] = ()
+    said: str = ""  # which fields it changes
+    copied: str | None = None  # the printed number that the claim was copied from: nothing to compute
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridCell:
+    """One cell: what has to be measured for it, or why nothing is."""
+
+    quantity: str
+    unit: str | None
+    works: tuple[Work, ...] = ()  # one a seed; one alone where seeds do not matter
+    seeds_matter: bool = False
+    invalid: str | None = None  # which rule
+    needs: str | None = None
+    candidates: tuple[Candidate, ...] = ()  # best_of: instead of works
+    selected_by: str | None = None  # the quantity that chooses among them
+    claims: tuple[ReportedClaim, ...] = ()
+    explanation: SecondComputation | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NuisanceAxis:
+    """Levels that a table does not show: the best on the selection split stands for all."""
+
+    factors: tuple[Factor, ...]
+    by: QuantityFacts  # what chooses
+
+
+def nuisance_axis(study: Study, context: Context, best_of: BestOf | None) -> NuisanceAxis | None:
+    """The nuisance axis of a design. Raises UserError for a quantity that no selection split knows."""
+    if best_of is None:
+        return None
+    place = (*context.place, "best_of", "by")
+    by = quantity_facts(study, best_of.by, context.document, place)
+    if by.measure is None or "evaluate" not in registry.load("measures", by.measure).DEPENDS_ON:
+        chooses = [name for name, measure in registry.quantities().items() if _evaluates(measure)]
+        raise context.document.error(
+            place, f"{by.name} is not measured on a selection split; allowed: {', '.join(chooses)}"
+        )
+    return NuisanceAxis(factors=tuple(factors(context, best_of.over, ("best_of", "over"))), by=by)
+
+
+def _evaluates(measure: str) -> bool:
+    return "evaluate" in registry.load("measures", measure).DEPENDS_ON
+
+
+class Cells:
+    """The cells of a study's rows, as its columns ask for them."""
+
+    def __init__(
+        self, study: Study, trials: Trials, claims: Claims, *, context: Context, axis: NuisanceAxis | None
+    ) -> None:
+        self.study = study
+        self.trials = trials
+        self.claims = claims
+        self.context = context  # of the design
+        self.axis = axis
+        self.notes: dict[str, list[str]] = {}  # row → what is built otherwise than the reader may think
+
+    def cell(self, row: PlannedRow, column: StudyColumn) -> GridCell:
+        """One row's cell. Raises UserError at the place in the spec that is wrong."""
+        if row.head.repeats is not None:
+            return replace(self.cell(self.repeated(row), column), claims=self.claims.of(row, column))
+        quantity = self._quantity(row, column)
+        notes = row.head.notes
+        cell = GridCell(
+            quantity=quantity.name,
+            unit=quantity.unit,
+            claims=self.claims.of(row, column),
+            note=notes.get(column.name) if isinstance(notes, dict) else None,
+        )
+        if needs := self.needs(row, column):
+            return replace(cell, needs=needs)
+        draft = self.trials.draft(row.id, column.changes)
+        if explanation := self._explanation(row, column, draft, quantity.name):
+            cell = replace(cell, explanation=explanation)
+        try:
+            if self.axis is not None:
+                return self._candidates(cell, row, draft, quantity, self.axis)
+            works, matter = self._works(row, draft, quantity)
+        except Invalid as problem:
+            if self.study.spec.invalid == "stop":
+                raise row.error(f"row {row.id!r}: {problem}") from problem
+            return replace(cell, invalid=str(problem))
+        except _Lacking as lack:
+            return replace(cell, needs=str(lack))
+        return replace(cell, works=works, seeds_matter=matter)
+
+    def needs(self, row: PlannedRow, column: StudyColumn) -> str | None:
+        """Why nothing is measured in a cell, as far as the spec says so."""
+        assert column.quantity is not None
+        mine = row.head.needs
+        if said := mine.get(column.name) or mine.get(column.quantity.name) or column.needs:
+            return said
+        if row.head.quantity is not None:
+            return self._quantity(row, column).needs or self.study.spec.needs.get(row.head.quantity)
+        return None
+
+    def measures(self, row: PlannedRow, columns: Iterable[StudyColumn]) -> bool:
+        """Whether anything of a row is to be measured."""
+        return any(column.quantity is not None and self.needs(row, column) is None for column in columns)
+
+    def shown(self, row: PlannedRow, column: StudyColumn) -> str:
+        """The text of a fact, or of a field as the trial says it."""
+        if column.fact is not None:
+            facts = row.head.facts
+            if column.fact not in facts and row.head.repeats is not None:
+                facts = self.repeated(row).head.facts
+            return text(facts[column.fact]) if column.fact in facts else ""
+        assert column.field is not None
+        if row.head.repeats is not None:
+            row = self.repeated(row)
+        draft = self.trials.draft(row.id)
+        given = draft.get(column.field)
+        if given is not None:
+            return text(given)
+        if draft.name("model") is None:
+            return ""
+        return text(field_of(self.trials.trial(row.id, self.study.seeds[0]), column.field))
+
+    def repeated(self, row: PlannedRow) -> PlannedRow:
+        """The row that a row shows again."""
+        name = str(row.head.repeats)
+        other = self.trials.rows.get(name)
+        if other is None or other.head.repeats is not None:
+            raise row.error(unknown("row", name, self.trials.rows), "repeats")
+        if row.changes and self.trials.draft(row.id).values != self.trials.draft(other.id).values:
+            raise row.error(f"row {row.id!r} repeats {name!r} and is another trial", "repeats")
+        return other
+
+    def _quantity(self, row: PlannedRow, column: StudyColumn) -> QuantityFacts:
+        """The quantity of a cell: its column's, unless the row has one of its own."""
+        if row.head.quantity is None:
+            assert column.quantity is not None
+            return column.quantity
+        return quantity_facts(self.study, row.head.quantity, row.document, (*row.place, "quantity"))
+
+    def _works(
+        self, row: PlannedRow, draft: Draft, quantity: QuantityFacts, *, split: str | None = None
+    ) -> tuple[tuple[Work, ...], bool]:
+        """Work for a cell, one a seed or one alone; whether seeds matter. Raises Invalid or _Lacking."""
+        measure = str(quantity.measure)
+        module = registry.load("measures", measure)
+        own = draft is self.trials.draft(row.id)
+        works: dict[str, Work] = {}
+        matter = False
+        for seed in self.study.seeds:
+            trial = self.trials.trial(row.id, seed) if own else self.trials.changed(row.id, draft, seed)
+            if split is not None and trial.evaluate is not None:
+                trial = msgspec.structs.replace(trial, evaluate=msgspec.structs.replace(trial.evaluate, split=split))
+            if not works:
+                self._check(row, trial, module.DEPENDS_ON, quantity)
+            matter = "weights" in module.DEPENDS_ON and _seeded(trial)
+            work = self._work(row, trial, measure, module)
+            works[work.key] = work
+            if not matter:
+                break
+        return tuple(works.values()), matter
+
+    def _check(self, row: PlannedRow, trial: Trial, depends: tuple[str, ...], quantity: QuantityFacts) -> None:
+        """Raise Invalid for what cannot be, _Lacking for what cannot be measured; keep what has to be said."""
+        known = self.notes.setdefault(row.id, [])
+        known += [note for note in check(trial) if note not in known]
+        if "weights" in depends and trial.train is None and trial.weights is None:
+            raise _Lacking("weights: a `train` section, or `weights:` to be measured")
+        if "data" in depends and trial.data is None:
+            raise _Lacking(f"data to measure {quantity.name} on")
+
+    def _work(self, row: PlannedRow, trial: Trial, measure: str, module: Any) -> Work:
+        weights = None
+        if "weights" in module.DEPENDS_ON:
+            weights = self.trials.trained(trial, row.id) or weights_key(trial)
+        else:
+            trial = _relevant(trial, module.DEPENDS_ON)
+        return Work(
+            key=record_key(measure, module.VERSION, module.DEPENDS_ON, trial, weights=weights),
+            measure=measure,
+            version=module.VERSION,
+            trial=trial,
+            weights_key=weights,
+            after=(weights,) if weights is not None and _seeded(trial) else (),
+            label=self.trials.label(trial, row.id),
+            timeout_s=self.trials.timeout_s,
+        )
+
+    def _candidates(
+        self, cell: GridCell, row: PlannedRow, draft: Draft, quantity: QuantityFacts, axis: NuisanceAxis
+    ) -> GridCell:
+        """A cell whose value is that of the level which the selection split prefers."""
+        candidates = []
+        matter = False
+        for levels in itertools.product(*(factor.levels for factor in axis.factors)):
+            changed = draft.copy()
+            changed.set(change for level in levels for change in level.changes)
+            works, matter = self._works(row, changed, quantity)
+            selection, _ = self._works(row, changed, axis.by, split="selection")
+            named = zip(axis.factors, levels, strict=True)
+            label = ", ".join(f"{factor.label} {level.label}" for factor, level in named)
+            candidates.append(Candidate(label=label, selection=selection, works=works))
+        if all(candidate.works == candidates[0].works for candidate in candidates):
+            return replace(cell, works=candidates[0].works, seeds_matter=matter)  # a count, say, that no level changes
+        return replace(cell, candidates=tuple(candidates), selected_by=axis.by.name, seeds_matter=matter)
+
+    def _explanation(
+        self, row: PlannedRow, column: StudyColumn, draft: Draft, quantity: str
+    ) -> SecondComputation | None:
+        said: Explanation | None = row.head.explain.get(column.name)
+        if said is None:
+            return None
+        inside = ("explain", column.name)
+        if (said.copied is not None) == bool(said.set or said.quantity):
+            raise row.error("an explanation names one computation: `set` and `quantity`, or `copied`", *inside)
+        if said.copied is not None:
+            return SecondComputation(note=said.note, copied=said.copied)
+        place = (*row.place, *inside)
+        facts = quantity_facts(self.study, said.quantity or quantity, row.document, (*place, "quantity"))
+        if facts.measure is None:
+            raise row.error(f"nothing here measures {facts.name}, and so it explains nothing", *inside, "quantity")
+        context = replace(self.context, document=row.document, place=place)
+        changes = changes_of(context, said.set, ("set",))
+        changed = draft.copy()
+        changed.set(changes)
+        try:
+            works, _ = self._works(row, changed, facts)
+        except (Invalid, _Lacking) as problem:
+            raise row.error(str(problem), *inside) from problem
+        described = ", ".join(f"{dotted(change.path)} {text(change.value)}" for change in changes)
+        if said.quantity is not None:
+            described = f"{facts.label} of {described}" if described else facts.label
+        return SecondComputation(note=said.note, quantity=facts.name, works=works, said=described)
+
+
+class _Lacking(UserError):
+    """What a trial lacks for being measured."""
+
+
+def _seeded(trial: Trial) -> bool:
+    """Whether another seed means other weights."""
+    return trial.train is not None or (trial.weights is not None and trial.weights.kind == "trial")
+
+
+def _relevant(trial: Trial, depends: tuple[str, ...]) -> Trial:
+    """A trial with only the fields that a value depends on: the same for everyone who asks for it."""
+    plain = Trial(model=trial.model, input=trial.input, task=trial.task)
+    kept = {name: getattr(trial, name) for name in depends if name in Trial.__struct_fields__}
+    return msgspec.structs.replace(plain, **kept)

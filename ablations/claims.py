@@ -1,0 +1,80 @@
+"""What others reported of a cell, and the second computation that may explain it."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from ablations.columns import StudyColumn
+from ablations.design import PlannedRow
+from ablations.schema import ReportedClaim, typed
+from ablations.source import Document, Place
+from ablations.study import Study
+from bench.errors import unknown
+
+
+class Claims:
+    """The reported numbers of a study: those of its rows, and those that stand in one place for all of them.
+
+    Raises UserError where a row or a column is misspelt: nobody's claim is dropped.
+    """
+
+    def __init__(self, study: Study, columns: Iterable[StudyColumn], lines: Iterable[str]) -> None:
+        self.printed_by = study.spec.printed_by
+        self.columns = [column for column in columns if column.quantity is not None]
+        self.apart: dict[tuple[str, str], tuple[Any, Document, Place]] = {}
+        names, known_rows = [column.name for column in self.columns], set(lines)
+        document, place = study.spot("reported")
+        for name, by_row in study.spec.reported.items():
+            if name not in names:
+                raise document.error((*place, name), unknown("column", name, names))
+            if not isinstance(by_row, dict):
+                raise document.error((*place, name), "must be a mapping: row → what was reported")
+            for row_id, spot, said in _leaves(by_row, ()):
+                if row_id not in known_rows:
+                    raise document.error((*place, name, *spot), unknown("row", row_id, known_rows))
+                self.apart[name, row_id] = (said, document, (*place, name, *spot))
+        for name in study.spec.printed_by:
+            if name not in names:
+                raise study.error("printed_by", unknown("column", name, names))
+
+    def check_row(self, row: PlannedRow) -> None:
+        """Raise UserError where a row speaks of a column that there is not."""
+        names = [column.name for column in self.columns]
+        quantities = [column.quantity.name for column in self.columns if column.quantity]
+        for part in ("reported", "explain", "needs", "notes"):
+            said = getattr(row.head, part)
+            for name in said if isinstance(said, dict) else ():
+                if name not in names and not (part == "needs" and name in quantities):
+                    raise row.error(unknown("column", name, names), part, name)
+
+    def of(self, row: PlannedRow, column: StudyColumn) -> tuple[ReportedClaim, ...]:
+        """The claims of a listed row's cell, or of one whose row a design made."""
+        place = (*row.place, "reported", column.name)
+        said, document, place = row.head.reported.get(column.name), row.document, place
+        if said is None:
+            said, document, place = self.apart.get((column.name, row.id), (None, document, place))
+        return () if said is None else self._typed(said, column, document, place)
+
+    def of_line(self, line: str, column: StudyColumn) -> tuple[ReportedClaim, ...]:
+        """The claims of a cell that a line of several rows has once."""
+        said, document, place = self.apart.get((column.name, line), (None, column.document, column.place))
+        return () if said is None else self._typed(said, column, document, place)
+
+    def _typed(self, said: Any, column: StudyColumn, document: Document, place: Place) -> tuple[ReportedClaim, ...]:
+        claims = []
+        for number, one in enumerate(said if isinstance(said, list) else [said]):
+            spot = (*place, number) if isinstance(said, list) else place
+            claim = typed(document, spot, {"printed": one} if isinstance(one, str) else one, ReportedClaim)
+            printed_by = claim.printed_by or self.printed_by.get(column.name)
+            claims.append(msgspec.structs.replace(claim, printed_by=printed_by))
+        return tuple(claims)
+
+
+def _leaves(nested: dict[str, Any], place: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+    """Claims by row, whose id may be spread over nested keys: {R/16: {none: {light1: …}}}."""
+    for key, value in nested.items():
+        if isinstance(value, dict) and "printed" not in value:
+            yield from _leaves(value, (*place, key))
+        else:
+            yield ":".join((*place, key)), (*place, key), value

@@ -1,0 +1,135 @@
+"""Factors: what a design varies, and the levels that it takes. Free mappings of trial fields, as changes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ablations.fields import Change, Origin, Path, check_path, dotted, flat, is_field, no_field, paths, split
+from ablations.source import Document, Place
+from bench.errors import UserError, unknown
+
+KEYS_OF_A_LEVEL = ("id", "label", "value", "set")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """One level of a factor."""
+
+    id: str
+    label: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factor:
+    """A factor and its levels, in the order of the spec."""
+
+    name: str
+    label: str
+    levels: tuple[Level, ...]
+    path: Path | None  # None: every level sets fields of its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Where a part of a spec stands, and what names mean there."""
+
+    document: Document
+    place: Place
+    model: str | None  # of the base, for the fields that it has
+    data: str | None
+    labels: dict[str, str]
+
+    def label(self, name: str) -> str:
+        """What a factor is called in the table."""
+        return self.labels.get(name, name.rpartition(".")[2])
+
+    def error(self, place: Place, message: str) -> UserError:
+        """One line at a place below this part."""
+        return self.document.error((*self.place, *place), message)
+
+    def unknown(self, kind: str, name: str, known: Iterable[str] = ()) -> str:
+        """What is wrong with a name that is neither one of `known` nor a trial's field."""
+        return unknown(kind, name, (*known, *paths(self.model, self.data)))
+
+
+def factor(context: Context, name: str, values: list[Any], place: Place) -> Factor:
+    """A factor: a trial's field, or a name whose levels each set fields. `place` is below the context's."""
+    path = split(name) if is_field(name) else None
+    if path is not None and (said := check_path(path, context.model, context.data)):
+        raise context.error(place, said)
+    if path is None and not all(isinstance(value, dict) and "set" in value for value in values):
+        raise context.error(
+            place,
+            f"{no_field(name, context.model, context.data)};"
+            " a factor that is no field has levels that set fields: {id: NAME, set: {FIELD: …}}",
+        )
+    if not values:
+        raise context.error(place, f"factor {name} has no level")
+    levels: dict[str, Level] = {}
+    for number, value in enumerate(values):
+        level = _level(context, path, value, (*place, number))
+        if level.id in levels:
+            raise context.error((*place, number), f"level {level.id!r} of {name} stands twice")
+        levels[level.id] = level
+    return Factor(name=name, label=context.label(name), levels=tuple(levels.values()), path=path)
+
+
+def factors(context: Context, levels_by_name: dict[str, list[Any]], place: Place) -> list[Factor]:
+    """Several factors. Raises UserError where two of them would set the same field."""
+    found = [factor(context, name, levels, (*place, name)) for name, levels in levels_by_name.items()]
+    owners: dict[Path, str] = {}
+    for one in found:
+        for path in {change.path for level in one.levels for change in level.changes}:
+            if path in owners:
+                raise context.error((*place, one.name), f"{one.name} and {owners[path]} both set {dotted(path)}")
+            owners[path] = one.name
+    return found
+
+
+def _level(context: Context, path: Path | None, value: Any, place: Place) -> Level:
+    """A level: a plain value of the factor's field, or a mapping with an id of its own."""
+    if not (isinstance(value, dict) and ("set" in value or "value" in value)):
+        assert path is not None
+        origin = Origin(context.document, (*context.place, *place))
+        return Level(id=text(value), label=text(value), changes=tuple(flat([Change(path, value, origin)])))
+    for key in value:
+        if key not in KEYS_OF_A_LEVEL:
+            raise context.error((*place, key), unknown("key of a level", key, KEYS_OF_A_LEVEL))
+    if path is None and "value" in value:
+        raise context.error((*place, "value"), "this factor is no field of the trial: its levels `set` fields")
+    if "id" not in value and "value" not in value:
+        raise context.error(place, "a level that sets fields needs an id")
+    changes = changes_of(context, value.get("set", {}), (*place, "set"))
+    if path is not None and "value" in value:
+        origin = Origin(context.document, (*context.place, *place, "value"))
+        changes = flat([Change(path, value["value"], origin), *changes])
+    name = text(value["id"] if "id" in value else value["value"])
+    return Level(id=name, label=str(value.get("label", name)), changes=tuple(changes))
+
+
+def changes_of(context: Context, mapping: Any, place: Place) -> list[Change]:
+    """A free mapping of trial fields, nested or dotted, field by field. Which fields a model has is checked later."""
+    if not isinstance(mapping, dict):
+        raise context.error(place, f"must be a mapping of trial fields, not {mapping!r}")
+    changes = []
+    for name, value in mapping.items():
+        if not is_field(name):
+            raise context.error((*place, name), no_field(name, context.model, context.data))
+        changes.append(Change(split(name), value, Origin(context.document, (*context.place, *place, name))))
+    return flat(changes)
+
+
+def text(value: Any) -> str:
+    """A value as an id and a label: none, on, off, 0.1, 2-2-6-2, a named thing's name."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return "-".join(map(text, value))
+    if isinstance(value, dict):
+        return str(value["name"]) if "name" in value else ",".join(f"{key}={text(v)}" for key, v in value.items())
+    return str(value)

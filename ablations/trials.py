@@ -1,0 +1,116 @@
+"""Rows as trials: each row's draft, what it resolves to for a seed, and the trainings that stand behind."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ablations.design import BASE, PlannedRow
+from ablations.fields import Change, Draft, Path
+from ablations.resolve import Edge, NoSource, resolve
+from ablations.study import Study
+from bench.errors import unknown
+from bench.identity import weights_key
+from bench.record import TRAIN
+from bench.trial import Source, Train, Trial
+from bench.work import Work
+
+
+class Trials:
+    """The trials of a study's rows, each resolved once; edges between rows followed, circles refused."""
+
+    def __init__(self, study: Study, rows: Iterable[PlannedRow], base: PlannedRow, *, edges_known: bool) -> None:
+        self.study = study
+        self.rows = {BASE: base} | {row.id: row for row in rows}
+        self.edges_known = edges_known  # false: a nuisance axis decides later which trial a row is
+        self.trainings: dict[str, Work] = {}  # by weights key
+        self._drafts: dict[str, Draft] = {}
+        self._trials: dict[tuple[str, int], Trial] = {}
+        self._resolving: list[str] = []
+
+    def draft(self, row_id: str, more: Iterable[Change] = ()) -> Draft:
+        """A row's draft, as it is or with more changes on top of the row's own."""
+        if row_id not in self._drafts:
+            draft = self.study.base.copy()
+            draft.set(self.rows[row_id].changes)
+            self._drafts[row_id] = draft
+        draft = self._drafts[row_id]
+        if more:
+            draft = draft.copy()
+            draft.set(more)
+        return draft
+
+    def trial(self, row_id: str, seed: int) -> Trial:
+        """A row's own trial, before any column changes it."""
+        known = self._trials.get((row_id, seed))
+        if known is None:
+            known = self._trials[row_id, seed] = self.changed(row_id, self.draft(row_id), seed)
+        return known
+
+    def changed(self, row_id: str, draft: Draft, seed: int) -> Trial:
+        """The trial of a draft made from a row's. Raises UserError, at the place in the spec that is wrong."""
+        if row_id in self._resolving:
+            circle = [*self._resolving[self._resolving.index(row_id) :], row_id]
+            raise NoSource("rows need each other's weights: " + " → ".join(circle))
+        self._resolving.append(row_id)
+        try:
+            return resolve(draft, seed=seed, find=lambda edge: self._source(edge, seed))
+        finally:
+            self._resolving.pop()
+
+    def _source(self, edge: Edge, seed: int) -> Source:
+        """The weights of another row. Raises NoSource."""
+        if edge.row not in self.rows:
+            raise NoSource(unknown("row", edge.row, self.rows))
+        if not self.edges_known:
+            raise NoSource(f"which weights row {edge.row!r} has is not known before best_of has chosen")
+        trial = self.trial(edge.row, seed if edge.seed == "same" else edge.seed)
+        if (key := self.trained(trial, edge.row)) is not None:
+            return Source(kind="trial", ref=key)
+        if trial.weights is None:
+            raise NoSource(f"row {edge.row!r} has no weights: it neither trains nor names any")
+        return trial.weights
+
+    def trained(self, trial: Trial, row_id: str) -> str | None:
+        """The key of the weights that a trial trains, None where it trains none; the training is kept, once a key."""
+        if trial.train is None:
+            return None
+        key = str(weights_key(trial))
+        if key not in self.trainings:
+            needed = [source for source in (trial.train.start, trial.distill and trial.distill.teacher) if source]
+            self.trainings[key] = Work(
+                key=key,
+                measure=TRAIN,
+                version=trial.train.version,
+                trial=msgspec.structs.replace(trial, evaluate=None, weights=None),
+                weights_key=key,
+                after=tuple(dict.fromkeys(source.ref for source in needed if source.kind == "trial")),
+                label=self.label(trial, row_id),
+                timeout_s=self.timeout_s,
+            )
+        return key
+
+    def label(self, trial: Trial, row_id: str) -> str:
+        """What people read of a piece of work: study/row:seed0."""
+        seed = "" if trial.seed is None else f":seed{trial.seed}"
+        return f"{self.study.name}/{self.rows[row_id].id}{seed}"
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Seconds that one piece of work may take."""
+        minutes = self.study.spec.resources.timeout_min
+        return None if minutes is None else minutes * 60
+
+
+def field_of(trial: Trial, path: Path) -> Any:
+    """A resolved field, where a spec's path points."""
+    section = getattr(trial, path[0])
+    if len(path) == 1:
+        return section.name if hasattr(section, "name") else section
+    if path[0] == "model" and path[1] != "name":
+        return section.knobs.get(path[1])
+    if path[0] == "data" and section is not None and path[1] not in ("name", "subset"):
+        return section.options.get(path[1])
+    if isinstance(section, Train) and path[1] == "from":
+        return section.start
+    return getattr(section, path[1], None)
