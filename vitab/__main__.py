@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _answer(arguments: list[str]) -> int:
     """The exit code of a command; what the user or the machine got wrong is one line."""
-    gc.set_threshold(50_000)  # a plan makes many small things and drops few: looking for cycles costs a fifth of its time
+    gc.set_threshold(50_000)  # plans make many small things and drop few: seeking cycles costs a fifth of the time
     from bench.errors import UserError
     from vitab.commands import dispatch
 

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench import plan
 from bench.record import TRAIN
 from bench.store import Snapshot
 from bench.work import Work
 from bench.worker import Event
 from reports.cells import failure_text
-from vitab.durations import clock
+from vitab.durations import clock, duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -29,7 +30,7 @@ class Progress:
 
     todo: dict[str, Work]
     workers: int
-    typical_s: dict[str, float]  # seconds a measure took before
+    typical_s: dict[str, float]  # seconds that a piece of work of a measure should take
     one_study: bool = False
     bar: "Bar | None" = None  # None: plain lines
     began: float = field(default_factory=time.monotonic)
@@ -125,13 +126,15 @@ def watching(todo: Sequence[Work], snapshot: Snapshot, *, workers: int) -> Itera
     progress = Progress(
         todo={work.key: work for work in todo},
         workers=workers,
-        typical_s=_typical_s(snapshot),
+        typical_s=_typical_s(todo, snapshot),
         one_study=len({work.label.partition("/")[0] for work in todo}) == 1,
         bar=_bar(),
     )
     trainings = sum(work.measure == TRAIN for work in todo)
     noun = "worker" if workers == 1 else "workers"
-    progress.say(f"{trainings} to train, {len(todo) - trainings} to measure · {workers} {noun}")
+    left = progress.left_s()
+    about = "" if left is None else f" · about {duration(left)}"
+    progress.say(f"{trainings} to train, {len(todo) - trainings} to measure · {workers} {noun}{about}")
     try:
         if progress.bar is None:
             yield progress
@@ -146,13 +149,15 @@ def watching(todo: Sequence[Work], snapshot: Snapshot, *, workers: int) -> Itera
     sys.stderr.write(f"{progress.done} done, {progress.failed} failed in {clock(progress.seconds)}\n{gap}")
 
 
-def _typical_s(snapshot: Snapshot) -> dict[str, float]:
-    """Median seconds of every measure, from what the store holds."""
-    seconds: dict[str, list[float]] = {}
-    for record in snapshot.records.values():
-        if record.failure is None:
-            seconds.setdefault(record.measure, []).append(record.seconds)
-    return {measure: statistics.median(taken) for measure, taken in seconds.items()}
+def _typical_s(todo: Sequence[Work], snapshot: Snapshot) -> dict[str, float]:
+    """Seconds that a piece of work of every measure should take, where the store knows work like it."""
+    typical = {}
+    for measure in {work.measure for work in todo}:
+        mine = [work for work in todo if work.measure == measure]
+        seconds = plan.estimate(mine, snapshot)
+        if seconds is not None:
+            typical[measure] = seconds / len(mine)
+    return typical
 
 
 def _bar() -> "Bar | None":

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bench import lease, local, plan
-from bench.store import Store
+from bench.store import Snapshot, Store
 from bench.work import Work
 from bench.worker import Event, check_packages
 from reports.cells import fill, part
@@ -45,26 +45,30 @@ def main(options: argparse.Namespace) -> int:
 def measure(chosen: Sequence[Selection], store: Store, *, workers: int, here: bool, retry_failed: bool) -> bool:
     """Do what is missing, round after round until nothing is; whether something failed, now or earlier."""
     todo: list[Work] = []
+    snapshot = Snapshot()
     for round_ in range(ROUNDS):
-        snapshot = store.read()
-        every = list({work.key: work for one in chosen for work in works(one, snapshot)}.values())
+        snapshot = store.read(snapshot)
+        wanted = [works(one, snapshot) for one in chosen]
         before = {work.key for work in todo}
         todo = plan.missing(
-            every, snapshot, weights_ready=store.weights_ready, retry_failed=retry_failed and round_ == 0
+            (work for listed in wanted for work in listed),
+            snapshot,
+            weights_ready=store.weights_ready,
+            retry_failed=retry_failed and round_ == 0,
         )
         if round_ == 0:
-            for one in chosen:
-                sys.stderr.write(planning.headline(one, _needed(one, store)) + _held(one, todo, store) + "\n")
+            for one, listed in zip(chosen, wanted, strict=True):
+                sys.stderr.write(f"{planning.headline(one, listed)} · {_left(listed, todo)}\n")
         if not todo or before >= {work.key for work in todo}:
             break
         with watching(todo, snapshot, workers=1 if here else min(workers, len(todo))) as progress:
             run = _here if here else _spread
             run(todo, store, workers, _listener(progress))
-    snapshot = store.read()
-    earlier = [work for one in chosen for work in works(one, snapshot) if plan.failed(work, snapshot)]
-    if earlier:
-        sys.stderr.write(f"{len({work.key for work in earlier})} failed; --retry-failed tries them again\n")
-    return bool(earlier)
+    snapshot = store.read(snapshot)
+    failed = {work.key for one in chosen for work in works(one, snapshot) if plan.failed(work, snapshot)}
+    if failed:
+        sys.stderr.write(f"{len(failed)} failed; --retry-failed tries them again\n")
+    return bool(failed)
 
 
 def _spread(todo: list[Work], store: Store, workers: int, on_event: local.OnEvent) -> None:
@@ -79,11 +83,7 @@ def _listener(progress: Progress) -> Callable[[Event, Work], None]:
     return lambda event, work: progress.hear(event, work)
 
 
-def _needed(selection: Selection, store: Store) -> list[Work]:
-    return works(selection, store.read())
-
-
-def _held(selection: Selection, todo: list[Work], store: Store) -> str:
-    mine = {work.key for work in works(selection, store.read())}
+def _left(listed: list[Work], todo: list[Work]) -> str:
+    mine = {work.key for work in listed}
     missing = sum(work.key in mine for work in todo)
-    return " · nothing missing" if not missing else f" · {missing} to do"
+    return f"{missing} to do" if missing else "nothing missing"

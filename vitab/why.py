@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from ablations.columns import StudyColumn, chosen
 from ablations.cells import GridCell
+from ablations.columns import StudyColumn, chosen
 from ablations.grid import GridRow
 from bench import lease, plan, registry
 from bench.errors import UserError, unknown

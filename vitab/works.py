@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ablations.columns import chosen
 from ablations.cells import GridCell
+from ablations.columns import chosen
 from ablations.grid import Grid, GridRow, build
 from ablations.study import load
 from bench.record import TRAIN
