@@ -7,6 +7,7 @@ from ablations.schema import Paper
 from bench import registry
 from bench.trial import Trial
 from reports.claims import Source
+from reports.layout import MANY
 from reports.scale import alone
 from reports.significance import EXPLANATION, Comparison
 from reports.table import Cell
@@ -20,10 +21,13 @@ MOST_NAMED = 3
 def caption(grid: Grid, rows: Rows, comparisons: Mapping[str, Comparison]) -> str:
     """One paragraph: the question, the data, the protocol, what ± and bold mean, how things were counted."""
     spec = grid.study.spec
-    parts = [spec.question, _only_quantity(grid), _protocol(_evaluated(grid))]
-    seeded = [cell.n for cells in rows.values() for cell in cells.values() if cell.n]
+    parts = [spec.question, _many_alike(grid), _protocol(_evaluated(grid))]
+    cells = [cell for by_column in rows.values() for cell in by_column.values()]
+    seeded = [cell.n for cell in cells if cell.n]
     if seeded and max(seeded) > 1:
         parts.append(f"±: sample standard deviation over {max(seeded)} seeds")
+    if any(cell.difference is not None and cell.difference.half_width is not None for cell in cells):
+        parts.append("Δ: mean difference to the base row, paired by seed, ± half of its 95 % interval (t distribution)")
     if any(compared.bold for compared in comparisons.values()):
         parts.append(f"{EXPLANATION}; seed noise only, all rows see the same test images")
     parts += [*_conventions(grid), spec.protocol]
@@ -67,19 +71,22 @@ def _venue(paper: Paper) -> str:
     return " ".join(str(part) for part in (paper.venue, paper.year) if part)
 
 
-def _only_quantity(grid: Grid) -> str | None:
-    """What all columns show, where they show one quantity and their heads do not name it."""
+def _many_alike(grid: Grid) -> str | None:
+    """The quantity of many columns, whose heads do not name it."""
     quantities = [column.quantity for column in grid.columns if column.quantity is not None]
-    if len(quantities) < 2 or len({quantity.name for quantity in quantities}) > 1:
-        return None
-    unit = {"%": " in percent", None: ""}.get(quantities[0].unit, f" in {quantities[0].unit}")
-    others = {cell.quantity for _, _, cell in grid.cells()} - {quantities[0].name}
-    return f"numbers are {quantities[0].label}{unit}{', unless a row says otherwise' if others else ''}"
+    for quantity in quantities:
+        if sum(other.name == quantity.name for other in quantities) >= MANY:
+            unit = {"%": " in percent", None: ""}.get(quantity.unit, f" in {quantity.unit}")
+            others = {cell.quantity for _, _, cell in grid.cells()} - {quantity.name}
+            return f"numbers are {quantity.label}{unit}{', unless a head or a row says otherwise' if others else ''}"
+    return None
 
 
 def _evaluated(grid: Grid) -> list[Trial]:
-    """Trials that some cell evaluates."""
-    works = [work for _, _, cell in grid.cells() for work in cell.works]
+    """Trials that some cell evaluates; the choice among candidates is none."""
+    cells = [cell for _, _, cell in grid.cells()]
+    works = [work for cell in cells for work in cell.works]
+    works += [work for cell in cells for candidate in cell.candidates for work in candidate.works]
     return [work.trial for work in works if work.trial.evaluate is not None]
 
 

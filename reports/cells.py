@@ -1,23 +1,23 @@
 """A grid and a store become a table: every cell gets its number, or the reason why it has none."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from ablations.cells import Candidate, GridCell
 from ablations.columns import StudyColumn
-from ablations.grid import Candidate, Grid, GridCell, GridRow
+from ablations.grid import Grid
 from bench import plan
 from bench.conflict import conflicts
 from bench.record import Failure, Record
 from bench.store import Snapshot
 from bench.work import Work
 from reports import captions
-from reports.claims import Claim, Explain, Source
+from reports.judgement import judged
 from reports.significance import Comparison, compare, difference, summary
-from reports.table import Cell, ClaimCell, Column, Row, Table
-from reports.verdicts import Measured, verdict
+from reports.table import Cell, Column, Row, Table
 
 KINDS = {
     "crashed": "crashed",
@@ -50,8 +50,7 @@ class Answer:
 def fill(grid: Grid, snapshot: Snapshot, *, running: frozenset[str] = frozenset()) -> Table:
     """The table of a study from what a store holds now; `running` are keys that somebody works on."""
     rows = {
-        row.id: {name: _cell(row, cell, grid, snapshot, running) for name, cell in row.cells.items()}
-        for row in grid.rows
+        row.id: {name: _cell(cell, grid, snapshot, running) for name, cell in row.cells.items()} for row in grid.rows
     }
     comparisons: dict[str, Comparison] = {}
     for column in grid.columns:
@@ -140,7 +139,11 @@ def choose(candidates: Iterable[Candidate], quantity: str, snapshot: Snapshot) -
         said = answer(candidate.selection, snapshot, frozenset())
         if said.pending:
             return None
-        samples = [record.quantities[quantity] for record in said.records if record is not None]
+        samples = [
+            record.quantities[quantity]
+            for record in said.records
+            if record is not None and quantity in record.quantities
+        ]
         if said.failures or not samples:
             continue  # a level that fails for a seed is no choice
         sign = -1 if samples[0].better == "lower" else 1
@@ -150,7 +153,7 @@ def choose(candidates: Iterable[Candidate], quantity: str, snapshot: Snapshot) -
     return None if best is None else best[1]
 
 
-def _cell(row: GridRow, cell: GridCell, grid: Grid, snapshot: Snapshot, running: frozenset[str]) -> Cell:
+def _cell(cell: GridCell, grid: Grid, snapshot: Snapshot, running: frozenset[str]) -> Cell:
     works, chosen = cell.works, None
     if cell.invalid is not None:
         filled = Cell(state="invalid", reason=cell.invalid, unit=cell.unit)
@@ -160,9 +163,20 @@ def _cell(row: GridRow, cell: GridCell, grid: Grid, snapshot: Snapshot, running:
         if cell.candidates:
             candidate = choose(cell.candidates, str(cell.selected_by), snapshot)
             works, chosen = (candidate.works, candidate.label) if candidate else ((), None)
-        filled = _measured(cell, works, grid, snapshot, running)
-    claims = _claims(row, cell, filled, grid, snapshot)
-    return replace_cell(filled, chosen=chosen, claims=claims)
+        filled = _measured(cell, works, snapshot, running)
+        if chosen is not None:
+            filled = replace_cell(filled, reason="; ".join(_out_of_choice(cell, filled.reason, snapshot)) or None)
+    return replace_cell(filled, chosen=chosen, claims=judged(cell, filled, grid, snapshot))
+
+
+def _out_of_choice(cell: GridCell, reason: str | None, snapshot: Snapshot) -> Iterator[str]:
+    """A cell's own reason, then the levels that failed where they were to be chosen among."""
+    if reason is not None:
+        yield reason
+    for candidate in cell.candidates:
+        for record in answer(candidate.selection, snapshot, frozenset()).failures[:1]:
+            why = f" ({failure_text(record.failure)})" if record.failure is not None else ""
+            yield f"{candidate.label} failed on the selection split and was no choice{why}"
 
 
 def replace_cell(cell: Cell, **changes: object) -> Cell:
@@ -170,7 +184,7 @@ def replace_cell(cell: Cell, **changes: object) -> Cell:
     return msgspec.structs.replace(cell, **changes)
 
 
-def _measured(cell: GridCell, works: tuple[Work, ...], grid: Grid, snapshot: Snapshot, running: frozenset[str]) -> Cell:
+def _measured(cell: GridCell, works: tuple[Work, ...], snapshot: Snapshot, running: frozenset[str]) -> Cell:
     """A cell from the records of its works."""
     if not works:
         selection = [work for candidate in cell.candidates for work in candidate.selection]
@@ -183,7 +197,7 @@ def _measured(cell: GridCell, works: tuple[Work, ...], grid: Grid, snapshot: Sna
     disagreeing = [
         conflict
         for work in works
-        for conflict in conflicts(snapshot.attempts.get(work.key, ()))
+        for conflict in conflicts(_standing(work, snapshot))
         if conflict.quantity == cell.quantity
     ]
     keys = tuple(work.key for work in works)
@@ -207,7 +221,15 @@ def _measured(cell: GridCell, works: tuple[Work, ...], grid: Grid, snapshot: Sna
         samples=tuple(means),
         unit=samples[0].unit,
         reason=_missing(said, len(works)),
-        keys=keys,
+        keys=tuple(record.key for record in having if cell.quantity in record.quantities),
+    )
+
+
+def _standing(work: Work, snapshot: Snapshot) -> tuple[Record, ...]:
+    """The measured records of a piece of work that still hold: another version of a library makes no conflict."""
+    attempts = snapshot.attempts.get(work.key, ())
+    return tuple(
+        record for record in attempts if plan.serving(work, Snapshot(attempts={work.key: (record,)})) is not None
     )
 
 
@@ -239,75 +261,9 @@ def _missing(said: Answer, wanted: int) -> str | None:
     return "; ".join(parts) or None
 
 
-def _claims(row: GridRow, cell: GridCell, filled: Cell, grid: Grid, snapshot: Snapshot) -> tuple[ClaimCell, ...]:
-    """The verdicts on a cell's claims."""
-    if not cell.claims:
-        return ()
-    paper = grid.study.spec.paper
-    second = _second(cell, snapshot)
-    found = []
-    for reported in cell.claims:
-        source = Source(paper=reported.source) if reported.source else captions.claim_source(paper)
-        claim = Claim(
-            quantity=cell.quantity,
-            printed=reported.printed,
-            source=source,
-            printed_by=reported.printed_by or "rounding",
-            note=_joined(reported.note, cell.note),
-            explain=_explain(cell),
-        )
-        found.append(
-            verdict(
-                claim,
-                Measured(
-                    unit=filled.unit or "",
-                    state=filled.state,
-                    samples=filled.samples,
-                    seeded=cell.seeds_matter,
-                    images=_images(filled, snapshot),
-                    second=second,
-                    differs=reported.comparable,
-                ),
-            )
-        )
-    return tuple(found)
-
-
-def _joined(*notes: str | None) -> str | None:
-    return "; ".join(note for note in notes if note) or None
-
-
-def _explain(cell: GridCell) -> Explain | None:
-    said = cell.explanation
-    if said is None:
-        return None
-    if said.copied is not None:
-        return Explain(note=said.note, copied=said.copied)
-    return Explain(note=said.note, quantity=said.quantity)
-
-
-def _second(cell: GridCell, snapshot: Snapshot) -> float | None:
-    """What a cell's second computation yields, once it is measured."""
-    said = cell.explanation
-    if said is None or said.quantity is None:
-        return None
-    measured = answer(said.works, snapshot, frozenset())
-    samples = [record.quantities[said.quantity].samples for record in measured.records if record is not None]
-    return summary([math.fsum(sample) / len(sample) for sample in samples]).mean if samples else None
-
-
-def _images(cell: Cell, snapshot: Snapshot) -> int | None:
-    """Images of the test set, as the records bound them."""
-    for key in cell.keys:
-        record = snapshot.records.get(key)
-        if record is not None and isinstance(record.bound.get("images"), int):
-            return int(record.bound["images"])
-    return None
-
-
 def _column(column: StudyColumn, grid: Grid, rows: Mapping[str, dict[str, Cell]]) -> Column:
     if column.quantity is None:
-        pixels = "px" if column.field == ("model", "image") else None
+        pixels = "px" if column.field is not None and column.field[-1] == "image" else None
         return Column(name=column.name, label=column.label, unit=pixels, kind="field", heads=column.heads)
     return Column(
         name=column.name,

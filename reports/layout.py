@@ -17,6 +17,7 @@ from reports.scale import COUNTED, Scale, scale, show
 from reports.table import Cell, ClaimCell, Column, Table, Verdict
 
 NONE = "–"  # there is nothing to show here, and that is known
+MANY = 4  # columns of one quantity: the caption names it and its unit (reports/captions.py), their heads do not
 ABSENT = Cell(state="not_applicable")
 COMPARED: tuple[Verdict, ...] = ("reproduced", "close", "explained", "within_noise", "deviates")
 WORDS: tuple[Verdict, ...] = (*COMPARED, "not_comparable", "failed", "pending")
@@ -193,10 +194,10 @@ def _scales(column: Column, cells: list[Cell]) -> dict[str | None, Scale]:
 
 
 def _unit_is_known(table: Table, column: Column, own: Scale) -> bool:
-    """Whether the head need not say the unit: the label does, or the caption, for all columns are of one quantity."""
-    quantities = [other.quantity for other in table.columns if other.kind == "quantity"]
-    one = len(quantities) > 1 and len(set(quantities)) == 1 and quantities[0] is not None and own.unit == column.unit
-    return one or (own.unit or "").lower() in column.label.lower().split()
+    """Whether the head need not say the unit: the label does, or the caption does for many columns of one quantity."""
+    alike = sum(other.quantity == column.quantity for other in table.columns if other.kind == "quantity")
+    told = column.quantity is not None and alike >= MANY and own.unit == column.unit
+    return told or (own.unit or "").lower() in column.label.lower().split()
 
 
 def _label(column: Column, unit: str | None, n: int | None) -> str:
