@@ -76,15 +76,20 @@ def of_module(module: "nn.Module", input: Any, *, convention: str = "macs") -> C
 
 def assert_counts(
     module: "nn.Module",
-    input: Any,
+    input: Any = None,
     *,
     params: str | int | None = None,
     flops: str | int | None = None,
     convention: str = "macs",
 ) -> None:
-    """Raise AssertionError unless the counts print as given: "4.5G" is met by 4.45e9 up to 4.55e9; an int exactly."""
+    """Raise AssertionError unless the counts print as given: "4.5G" is met by 4.45e9 up to 4.55e9; an int exactly.
+
+    Parameters need no input. Raises UserError where there is nothing to compare.
+    """
     if params is None and flops is None:
         raise UserError("assert_counts compares nothing: give params, flops or both")
+    if flops is not None and input is None:
+        raise UserError("assert_counts needs an input to count the multiply-adds over")
     wrong = []
     if params is not None:
         total = sum(parameter.numel() for parameter in module.parameters())
