@@ -43,12 +43,12 @@ def notes(grid: Grid, comparisons: Mapping[str, Comparison]) -> tuple[str, ...]:
         if compared is None or compared.detectable is None or column.quantity is None:
             continue
         unit = "points" if column.quantity.unit == "%" else column.quantity.unit
-        said = (
-            f"{column.label}: a difference of {alone(compared.detectable, unit)} would be seen in 80 % of such tables"
-        )
+        said = []
         if compared.bold == frozenset(compared.pool):
-            said = f"{column.label}: no difference between the rows is seen; {said.partition(': ')[2]}"
-        found.append(said)
+            said.append("no difference between the rows is seen")
+        if compared.detectable:  # without any noise in its samples, a table says nothing of what it could have seen
+            said.append(f"a difference of {alone(compared.detectable, unit)} would be seen in 80 % of such tables")
+        found += [f"{column.label}: {'; '.join(said)}"] if said else []
     return (*found, *grid.study.spec.notes)
 
 
@@ -94,22 +94,22 @@ def _protocol(trials: list[Trial]) -> str | None:
     """Data and evaluation, as far as the rows share them."""
     if not trials:
         return None
-    said = [f"data: {_named(trial.data.name for trial in trials if trial.data)}"]
+    said = [f"data: {_named((trial.data.name for trial in trials if trial.data), 'data sets')}"]
     evaluations = [trial.evaluate for trial in trials if trial.evaluate is not None]
-    sizes = _named(f"{evaluation.image} px" for evaluation in evaluations)
-    splits = _named("held-out" if evaluation.split == "report" else "selection" for evaluation in evaluations)
+    sizes = _named((f"{evaluation.image} px" for evaluation in evaluations), "sizes")
+    splits = _named(("held-out" if one.split == "report" else "selection" for one in evaluations), "kinds of")
     said.append(f"accuracy on {splits} images at {sizes}")
     crops = {evaluation.crop for evaluation in evaluations}
     if crops != {1.0}:
-        said.append(f"centre crop {_named(f'{crop:g}' for crop in sorted(crops))}")
+        said.append(f"centre crop {_named((f'{crop:g}' for crop in sorted(crops)), 'shares')}")
     return ", ".join(said)
 
 
-def _named(values: Iterable[str]) -> str:
+def _named(values: Iterable[str], nouns: str) -> str:
     """a, b and c; or how many."""
     distinct = list(dict.fromkeys(values))
     if len(distinct) > MOST_NAMED:
-        return f"{len(distinct)} different ones"
+        return f"{len(distinct)} different {nouns}"
     return " and ".join([", ".join(distinct[:-1]), distinct[-1]]) if len(distinct) > 1 else "".join(distinct)
 
 

@@ -1,5 +1,6 @@
 """Gates: claims against records, or a store against another, and whether a CI may pass."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,13 @@ from xml.etree import ElementTree
 from bench.errors import UserError, unknown
 from bench.trial import Frozen
 from reports.scale import alone
+from reports.significance import Summary, unpaired
 from reports.table import Cell, ClaimCell, Table, Verdict
+
+BASELINE = "baseline"
+"""The source of what another store holds."""
+
+GONE = Cell(state="not_applicable", reason="the table has no such cell any more")
 
 COMPARED: tuple[Verdict, ...] = ("reproduced", "close", "explained", "deviates", "within_noise")
 """Verdicts that come from comparing two numbers."""
@@ -47,7 +54,7 @@ class Finding(Frozen):
     @property
     def sentence(self) -> str:
         """One line."""
-        off = "" if not self.deviation else f", {self.deviation:+.1%}".replace("-", "−").replace("%", " %")
+        off = "" if not self.deviation else f", {100 * self.deviation:+.1f} %".replace("-", "−")
         against = f"{self.printed} ({self.source})" if self.source else self.printed
         ours = self.measured or "no number"
         note = f": {self.note}" if self.note else ""
@@ -74,11 +81,18 @@ def gate(text: str) -> Gate:
         if verdict not in (*get_args(Verdict), "changed"):
             raise UserError(unknown("verdict", part, (*get_args(Verdict), "changed")))
         verdicts.append(verdict)
+    if not verdicts and not changes:
+        raise UserError(f"gate {text!r} names nothing, and a check that cannot fail is none; such as deviates,failed")
     return Gate(verdicts=tuple(verdicts), changes=tuple(changes))
 
 
 def claims(table: Table, gated: Gate, columns: Sequence[str] | None = None) -> list[Finding]:
-    """Every claim of a table with its verdict."""
+    """Every claim of a table with its verdict. Raises UserError for a gate on changes: claims have no earlier value."""
+    if gated.changes:
+        one = gated.changes[0]
+        raise UserError(
+            f"gate {one.quantity}:{one.percent:+g}%: a change is seen against another store only (--against)"
+        )
     found = []
     for row in table.rows:
         for column in table.columns:
@@ -105,60 +119,63 @@ def claims(table: Table, gated: Gate, columns: Sequence[str] | None = None) -> l
 
 
 def changes(now: Table, then: Table, gated: Gate, columns: Sequence[str] | None = None) -> list[Finding]:
-    """Every cell that both stores have a number for, and those that only the other one has."""
-    before = {row.row: row for row in then.rows}
+    """Every cell that the other store has a number for, in the order of the other table; what is gone, is failed."""
+    rows = {row.row: row for row in now.rows}
     found = []
-    for row in now.rows:
-        for column in now.columns:
-            cell = row.cells.get(column.name)
-            old = before[row.row].cells.get(column.name) if row.row in before else None
-            if cell is None or old is None or old.value is None or (columns is not None and column.name not in columns):
+    for row in then.rows:
+        for column in then.columns:
+            old = row.cells.get(column.name)
+            if old is None or old.value is None or (columns is not None and column.name not in columns):
                 continue
-            found.append(_change(now.study, row.row, row.label, column.name, (cell, old), gated, column.quantity))
+            cell = rows[row.row].cells.get(column.name, GONE) if row.row in rows else GONE
+            verdict, relative, note = _compared(cell, old)
+            tripping = _tripping(relative, (column.name, column.quantity), gated)
+            found.append(
+                Finding(
+                    study=now.study,
+                    row=row.row,
+                    label=row.label,
+                    column=column.name,
+                    verdict=verdict,
+                    printed=_number(old) or "",
+                    measured=_number(cell),
+                    source=BASELINE,
+                    note=tripping or note,
+                    deviation=relative if relative is not None and math.isfinite(relative) and relative else None,
+                    tripped=tripping is not None or not _gated_verdicts(verdict).isdisjoint(gated.verdicts),
+                )
+            )
     return found
 
 
-def _change(
-    study: str, row: str, label: str, column: str, pair: tuple[Cell, Cell], gated: Gate, quantity: str | None
-) -> Finding:
-    cell, old = pair
-    assert old.value is not None
-    verdict, ratio, note = _compared(cell, old)
-    tripped = verdict in gated.verdicts or (verdict == "failed" and "failed" in gated.verdicts)
+def _gated_verdicts(verdict: str) -> frozenset[str]:
+    """The verdicts of a gate that mean this one: what changed deviates from what it was."""
+    return frozenset({verdict, "deviates"} if verdict == "changed" else {verdict})
+
+
+def _tripping(relative: float | None, names: tuple[str | None, ...], gated: Gate) -> str | None:
+    """The gate that a change trips, in one line."""
+    if relative is None:
+        return None
+    percent = 100 * relative
     for change in gated.changes:
-        if change.quantity in (quantity, column) and ratio is not None:
-            percent = 100 * (ratio - 1)
-            if percent < change.percent < 0 or percent > change.percent > 0:
-                tripped, note = True, f"changed by {percent:+.1f} %, gate {change.percent:+g} %"
-    return Finding(
-        study=study,
-        row=row,
-        label=label,
-        column=column,
-        verdict=verdict,
-        printed=_number(old) or "",
-        measured=_number(cell),
-        source="baseline",
-        note=note,
-        deviation=None if ratio is None or ratio == 1 else ratio - 1,
-        tripped=tripped,
-    )
+        if change.quantity in names and (percent < change.percent < 0 or percent > change.percent > 0):
+            return f"changed by {percent:+.1f} %, gate {change.percent:+g} %"
+    return None
 
 
 def _compared(cell: Cell, old: Cell) -> tuple[str, float | None, str | None]:
-    """The same, within noise, changed, or no number any more."""
+    """The same, within noise, changed, or no number any more; the relative change; why there is no number."""
     assert old.value is not None
     if cell.value is None:
-        state = "failed" if cell.state in ("failed", "invalid", "conflict") else "pending"
-        return state, None, cell.reason
-    ratio = cell.value / old.value if old.value else None
-    if cell.value == old.value:
-        return "reproduced", 1.0, None
-    spread = [one.std / one.n**0.5 for one in (cell, old) if one.std is not None and one.n]
-    noise = 2 * sum(std**2 for std in spread) ** 0.5
-    if spread and abs(cell.value - old.value) <= noise:
-        return "within_noise", ratio, None
-    return "changed", ratio, None
+        lost = cell.state in ("failed", "invalid", "conflict", "not_applicable")
+        return "failed" if lost else "pending", None, cell.reason
+    difference = cell.value - old.value
+    if not difference:
+        return "reproduced", 0.0, None
+    relative = difference / abs(old.value) if old.value else math.copysign(math.inf, difference)
+    noise = unpaired(*(Summary(mean=one.value or 0, std=one.std, n=one.n or 1) for one in (cell, old)))
+    return "within_noise" if noise is not None and abs(difference) <= noise else "changed", relative, None
 
 
 def _number(cell: Cell) -> str | None:
@@ -183,7 +200,8 @@ def tally(findings: Sequence[Finding]) -> str:
     order = ("reproduced", "within_noise", "close", "explained", "changed", "deviates", "failed")
     parts = [f"{counts[verdict]} {words(verdict)}" for verdict in order if counts[verdict]]
     rest = [f"{counts[verdict]} {words(verdict)}" for verdict in ("pending", "not_comparable") if counts[verdict]]
-    noun = "claim" if len(findings) == 1 else "claims"
+    noun = "value" if findings and all(finding.source == BASELINE for finding in findings) else "claim"
+    noun += "" if len(findings) == 1 else "s"
     return " · ".join([f"compared {compared(findings)} of {len(findings)} {noun}", *parts, *rest])
 
 
@@ -210,9 +228,20 @@ def junit(findings: Sequence[Finding]) -> bytes:
                 ElementTree.SubElement(case, "failure", message=finding.sentence, type=finding.verdict)
             elif _skipped(finding):
                 ElementTree.SubElement(case, "skipped", message=finding.note or words(finding.verdict))
+    for element in suites.iter():
+        element.attrib = {name: _printable(text) for name, text in element.attrib.items()}
     ElementTree.indent(suites)
     return bytes(ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True))
 
 
 def _skipped(finding: Finding) -> bool:
     return not finding.tripped and finding.verdict in ("pending", "not_comparable", "failed")
+
+
+def _printable(text: str) -> str:
+    """Text that XML 1.0 can hold: of control characters it has the tab and the ends of lines only."""
+    return "".join(letter if letter in "\t\n\r" or _is_character(ord(letter)) else "\ufffd" for letter in text)
+
+
+def _is_character(code: int) -> bool:
+    return 0x20 <= code < 0xD800 or 0xE000 <= code < 0xFFFE or code >= 0x10000

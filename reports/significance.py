@@ -93,6 +93,20 @@ def difference(row: Samples, base: Samples) -> Difference | None:
     return Difference(value=paired.mean, half_width=half)
 
 
+def unpaired(one: Summary, other: Summary) -> float | None:
+    """Half width of the 95 % interval of a difference of two means of runs of their own (Welch, Biometrika, 1947).
+
+    None where neither has a spread. One that has none is taken as exact.
+    """
+    shares = [(said.std**2 / said.n, said.n - 1) for said in (one, other) if said.std is not None]
+    total = math.fsum(share for share, _ in shares)
+    if not shares:
+        return None
+    if not total:
+        return 0.0
+    return two_sided_t(total**2 / math.fsum(share**2 / freedom for share, freedom in shares)) * math.sqrt(total)
+
+
 def compare(rows: Mapping[str, Samples], better: Literal["higher", "lower"] | None) -> Comparison:
     """Which rows are bold, and how small a difference the column could have shown.
 

@@ -1,7 +1,18 @@
-"""Tables that have a little of everything: an ablation, a paper's table beside ours, and one of difficult texts."""
+"""Tables that have a little of everything, and a store that tests fill by hand.
+
+The tables: an ablation, a paper's table beside ours, one that nothing is measured of, and one of difficult texts.
+"""
+
+from dataclasses import dataclass, field
 
 import pytest
 
+from ablations.grid import build
+from ablations.study import load
+from bench import registry
+from bench.record import TRAIN, Failure, Quantity, Record
+from bench.store import Store
+from reports.cells import fill
 from reports.table import Cell, ClaimCell, Column, Difference, Row, Table
 
 SOURCE = "ICCV 2021, Table 1"
@@ -177,3 +188,87 @@ def difficult():
         for at, text in enumerate(texts)
     )
     return Table(study="difficult_%", title="\\50 % of $x_i$ & <all> #1", columns=columns, rows=rows, stub="[row] *")
+
+
+SMALL = """
+study: small
+title: A small study
+base:
+  task: classify
+  model: {name: vit, image: 8, patch: 2, dim: 48, depth: 2, heads: 4, pos_embed: learned}
+  data: digits
+  train: {recipe: tiny}
+"""
+"""What the specs of these tests begin with: ours on digits, trained for real nowhere here."""
+
+
+@dataclass
+class Laboratory:
+    """A grid and a store, in which every outcome is written by the test."""
+
+    grid: object
+    store: Store
+    attempts: list[str] = field(default_factory=list)
+
+    def works(self, row, column):
+        return self.grid.row(row).cells[column].works
+
+    def measured(self, row, column, *values, bound=None):
+        """One value a seed, the others stay as they are; None: this seed too."""
+        cell = self.grid.row(row).cells[column]
+        for work, value in zip(cell.works, values, strict=False):
+            if value is not None:
+                self.write(work, {cell.quantity: value}, bound=bound)
+
+    def write(self, work, values, *, bound=None):
+        produces = registry.load("measures", work.measure).PRODUCES
+        quantities = {
+            name: Quantity(samples=(float(value),), unit=produces[name][0], better=produces[name][1])
+            for name, value in values.items()
+        }
+        self._append(work, quantities=quantities, bound=bound or {})
+
+    def failed(self, work, kind="crashed", reason="it broke", **facts):
+        self._append(work, failure=Failure(kind=kind, reason=reason, **facts))
+
+    def training_failed(self, work, **failure):
+        """The training that a measurement waits for fails, and the measurement is never tried."""
+        training = self.grid.trainings[work.after[0]]
+        assert training.measure == TRAIN
+        self.failed(training, **failure)
+
+    def table(self, running=()):
+        return fill(self.grid, self.store.read(), running=frozenset(running))
+
+    def cell(self, row, column, running=()):
+        rows = {one.row: one for one in self.table(running).rows}
+        return rows[row].cells[column]
+
+    def _append(self, work, **outcome):
+        attempt = f"{len(self.attempts):04}"
+        self.attempts.append(attempt)
+        time = f"2026-01-01T00:00:00.{attempt[-3:]}+00:00"
+        self.store.append(
+            Record(
+                key=work.key,
+                measure=work.measure,
+                version=work.version,
+                attempt=attempt,
+                time=time,
+                seconds=1.0,
+                trial=work.trial,
+                **outcome,
+            )
+        )
+
+
+@pytest.fixture
+def laboratory(tmp_path):
+    """Called with the rest of a spec, it gives a laboratory."""
+
+    def of(text, *, head=SMALL, **options):
+        path = tmp_path / "small.yaml"
+        path.write_text(head + text, encoding="utf-8")
+        return Laboratory(grid=build(load(str(path), **options)), store=Store(tmp_path / "runs"))
+
+    return of

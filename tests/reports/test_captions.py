@@ -1,0 +1,104 @@
+"""What a table says around its numbers: sentences, whole."""
+
+import pytest
+
+from ablations.schema import Paper
+from reports.captions import claim_source, source
+from reports.significance import EXPLANATION
+
+SEEDED = """
+question: Does a model need to know where its patches are?
+design: {one_factor: {model.pos_embed: [none, rope]}}
+columns: [params, flops, top1]
+seeds: 3
+notes: [Trained on a laptop.]
+"""
+DATA = "Data: digits, accuracy on held-out images at 8 px."
+COUNTED = "FLOPs: multiply-adds of one forward pass over one image, each counted as one."
+NOISE = "±: sample standard deviation over 3 seeds."
+DIFFERENCE = "Δ: mean difference to the base row, paired by seed, ± half of its 95 % interval (t distribution)."
+BOLD = (
+    f"{EXPLANATION.capitalize().replace('tukey hsd', 'Tukey HSD')}; seed noise only, all rows see the same test images."
+)
+QUESTION = "Does a model need to know where its patches are?"
+
+
+def test_before_anything_is_measured_the_caption_says_nothing_of_noise(laboratory):
+    assert laboratory(SEEDED).table().caption == f"{QUESTION} {DATA} {COUNTED}"
+
+
+def test_with_one_seed_nothing_is_said_of_noise(laboratory):
+    lab = laboratory(SEEDED)
+    lab.measured("rope", "top1", 92.0)
+    assert lab.table().caption == f"{QUESTION} {DATA} {COUNTED}"
+    assert lab.table().notes == ("Trained on a laptop.",)
+
+
+def test_two_seeds_have_a_deviation_and_nothing_bold(laboratory):
+    lab = laboratory(SEEDED)
+    lab.measured("rope", "top1", 92.0, 93.0)
+    assert lab.table().caption == f"{QUESTION} {DATA} {NOISE.replace('3', '2')} {COUNTED}"
+
+
+def test_all_seeds_of_all_rows_say_what_every_sign_means(laboratory):
+    lab = laboratory(SEEDED)
+    lab.measured("learned", "top1", 93.0, 94.0, 92.5)
+    lab.measured("none", "top1", 60.0, 61.0, 62.5)
+    lab.measured("rope", "top1", 93.1, 93.8, 92.6)
+    table = lab.table()
+    assert table.caption == f"{QUESTION} {DATA} {NOISE} {DIFFERENCE} {BOLD} {COUNTED}"
+    detectable, own = table.notes
+    assert own == "Trained on a laptop."
+    assert detectable.startswith("top-1: a difference of 3.")
+    assert detectable.endswith(" points would be seen in 80 % of such tables")
+
+
+def test_where_all_rows_are_bold_the_note_says_that_no_difference_is_seen(laboratory):
+    lab = laboratory(SEEDED)
+    for row in ("learned", "none", "rope"):
+        lab.measured(row, "top1", 93.0, 94.0, 92.5)
+    assert lab.table().notes[0] == "top-1: no difference between the rows is seen"  # equal samples have no noise
+    lab = laboratory(SEEDED)
+    for row, values in {"learned": (93, 94, 92.5), "none": (92.5, 93, 94), "rope": (94, 92.5, 93)}.items():
+        lab.measured(row, "top1", *values)
+    said = lab.table().notes[0]
+    assert said.startswith("top-1: no difference between the rows is seen; a difference of ")
+    assert said.endswith(" points would be seen in 80 % of such tables")
+
+
+def test_rows_that_are_evaluated_otherwise_are_said_to_be(laboratory):
+    lab = laboratory("design: {one_factor: {model.image: [16]}}\ncolumns: [top1]\n")
+    assert lab.table().caption == "Data: digits, accuracy on held-out images at 8 px and 16 px."
+
+
+def test_many_sizes_are_counted(laboratory):
+    lab = laboratory("design: {one_factor: {model.image: [16, 24, 32]}}\ncolumns: [top1]\n")
+    assert lab.table().caption == "Data: digits, accuracy on held-out images at 4 different sizes."
+
+
+def test_a_table_of_best_levels_names_its_data(laboratory):
+    lab = laboratory(
+        "design: {rows: [{id: plain}], best_of: {by: top1, over: {train.lr: [0.001, 0.01]}}}\ncolumns: [top1]\n"
+    )
+    assert lab.table().caption == DATA
+
+
+def test_many_columns_of_one_quantity_are_named_once(laboratory):
+    sizes = ", ".join(f"{{at{size}: {{quantity: top1, model.image: {size}}}}}" for size in (8, 16, 24, 32))
+    lab = laboratory(f"columns: [{sizes}]\n")
+    assert lab.table().caption.startswith("Numbers are top-1 in percent. ")
+    others = laboratory(f"columns: [params, {sizes}]\n").table().caption
+    assert others.startswith("Numbers are top-1 in percent, unless a head or a row says otherwise. ")
+
+
+PAPER = Paper(title="Swin", authors="Liu et al.", venue="ICCV", year=2021, arxiv="2103.14030", table="Table 1")
+
+
+def test_a_paper_is_cited_in_one_line():
+    assert source(PAPER) == "Swin, ICCV 2021, Table 1, arXiv:2103.14030"
+    assert source(None) is None
+
+
+@pytest.mark.parametrize(("paper", "said"), [(PAPER, "ICCV 2021, Table 1"), (None, "the spec")])
+def test_a_claim_without_a_source_of_its_own_has_the_tables(paper, said):
+    assert str(claim_source(paper)) == said
