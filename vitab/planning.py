@@ -33,8 +33,8 @@ def main(options: argparse.Namespace) -> int:
         said = [as_data(one, store, snapshot, running, retry_failed=options.retry_failed) for one in chosen]
         print(msgspec.json.encode({"format": FORMAT, "studies": said}).decode())
         return 0
-    for one in chosen:
-        print(describe(one, store, snapshot, running, retry_failed=options.retry_failed))
+    described = (describe(one, store, snapshot, running, retry_failed=options.retry_failed) for one in chosen)
+    print("\n\n".join(described))
     return 0
 
 
@@ -85,7 +85,7 @@ def describe(
     if trained:
         lines.append(_line("to train", _by_row(trained)))
     lines += _reasons(selection, snapshot, every, retry_failed=retry_failed)
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _held(work: Work, store: Store, snapshot: Snapshot) -> bool:
