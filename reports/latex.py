@@ -129,7 +129,7 @@ def _character(letter: str) -> str:
     plain, *accents = list(unicodedata.normalize("NFD", letter))
     if plain.isascii() and len(accents) == 1 and accents[0] in ACCENTS:
         return rf"\{ACCENTS[accents[0]]}{{{plain}}}"
-    return f"[U+{ord(letter):04X}]"
+    return rf"[U+{ord(letter):04X}]\allowbreak{{}}"
 
 
 def _tabular(laid: Grid) -> list[str]:
@@ -195,7 +195,7 @@ def _number(entry: Entry) -> str:
     """A number and its spread in math, what stands behind them (M, %) in text."""
     pieces = []
     for text in (entry.text, entry.spread):
-        match = re.fullmatch(r"([+−]?[\d,.]+)(.*)", text or "0")
+        match = re.fullmatch(r"([+−]?[\d,.]+)(.*)", text or "0", re.DOTALL)
         assert match is not None, text
         pieces.append((match[1].replace("−", "-").replace(",", "{,}"), escape(match[2])))
     (number, suffix), (spread, after) = pieces

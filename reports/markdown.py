@@ -16,19 +16,28 @@ SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 def markdown(table: Table, *, reported_only: bool = False) -> str:
     """The table under its title, then notes and footnotes."""
     laid = grid(table, reported_only=reported_only)
-    parts = [f"{laid.study} · {escape(laid.title)}", _table(laid), *(escape(note) for note in laid.notes)]
+    parts = [f"{escape(laid.study)} · {escape(laid.title)}", _table(laid), *(_paragraph(note) for note in laid.notes)]
     footnotes = [f"{_marks((number,))} {escape(text)}" for number, text in enumerate(laid.footnotes, 1)]
     return "\n\n".join([*parts, *(["\n".join(footnotes)] if footnotes else [])]) + "\n"
 
 
-def escape(text: str) -> str:
-    """Text that Markdown shows as it is: no column, code, tag, emphasis or formula begins in it."""
-    text = re.sub(r"([\\|`]|<(?=[A-Za-z/!?]))", r"\\\1", " ".join(text.split()))
+def escape(text: str, *, bold: bool = False) -> str:
+    """Text that Markdown shows as it is: no column, code, tag, entity, link, emphasis or formula begins in it.
+
+    In `bold` text no single asterisk may stand either: it would pair with those around.
+    """
+    text = re.sub(r"([\\|`]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<=\])[(\[:])", r"\\\1", " ".join(text.split()))
     text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\_", text)  # inside a word an underscore is one
     for sign in "*$~":
-        if text.count(sign) > 1:  # one alone opens nothing
+        if text.count(sign) > 1 or (bold and sign == "*"):  # one alone opens nothing
             text = text.replace(sign, "\\" + sign)
     return text
+
+
+def _paragraph(text: str) -> str:
+    """Text at the beginning of a line, where also headings, lists, quotes, rules and definitions begin."""
+    text = escape(text)
+    return re.sub(r"^(\d+)([.)])", r"\1\\\2", "\\" + text if text[:1] in list("#>+-=*_~[:") else text)
 
 
 def _table(laid: Grid) -> str:
@@ -43,7 +52,7 @@ def _table(laid: Grid) -> str:
     first = len(lines) - len(rows)
     made = lines[:first]
     for line, group in zip(lines[first:], laid.groups, strict=True):
-        made += [f"| **{escape(group)}** |"] if group is not None else []
+        made += [f"| **{escape(group, bold=True)}** |"] if group is not None else []
         made.append(line)
     return "\n".join(made)
 
@@ -64,7 +73,7 @@ def _heads(laid: Grid, at: int, depth: int) -> list[str]:
 
 def _entry(laid: Grid, entry: Entry) -> str:
     spread = f" ± {entry.spread}" if entry.spread is not None else ""
-    text = escape(entry.text) + spread + escape(entry.tail).rjust(len(entry.tail))
+    text = escape(f"{entry.text}{spread}{entry.tail}", bold=entry.bold)
     marks = laid.marks(entry.footnotes)
     return (f"**{text}**" if entry.bold else text) + (f" {_marks(marks)}" if marks else "")
 

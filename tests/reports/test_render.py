@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import msgspec
+import pandas
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -17,7 +18,7 @@ from bench.errors import UserError
 from reports import markdown
 from reports.latex import MATH, SPECIAL, document, escape
 from reports.render import FORMS, render
-from reports.table import Cell, Table
+from reports.table import Cell, ClaimCell, Column, Difference, Row, Table
 
 FROZEN = Path(__file__).parent.parent / "data" / "tables"
 ENDINGS = {"markdown": "md", "latex": "tex", "csv": "csv", "json": "json", "html": "html"}
@@ -67,10 +68,28 @@ def test_a_markdown_reader_sees_the_texts_as_they_are(difficult):
     assert [row[0] for row in rows if row[0].startswith("group ")] == [row.group for row in difficult.rows]
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1).filter(str.isprintable))
+@given(st.text())
+@example("a [link](https://example.org) and ![an image](x)")
+@example("&amp; &#42; <b> ``x`` $a$ ~~b~~ __c__ *d* e_f_g \\| |")
 def test_whatever_a_name_holds_a_markdown_reader_sees_it(text):
     table = f"| a | b |\n|---|---|\n| {markdown.escape(text)} | x |\n"
-    assert rows_of(table)[1][1] == "x"
+    assert rows_of(table)[1] == [" ".join(text.replace("\x00", "\ufffd").split()), "x"]
+
+
+@given(st.text(min_size=1))
+@example("# no heading")
+@example("- no list")
+@example("1. no list")
+@example("> no quote")
+@example("=====")
+@example("[a]: no definition")
+def test_a_note_is_a_paragraph_whatever_it_begins_with(text):
+    said = " ".join(text.split())
+    tokens = MarkdownIt("commonmark").enable("table").parse(f"before\n\n{markdown._paragraph(text)}\n")
+    paragraphs = ["paragraph_open", "inline", "paragraph_close"]
+    assert [token.type for token in tokens] == paragraphs * (2 if said else 1)
+    if said:
+        assert "".join(child.content for child in tokens[4].children) == said.replace("\x00", "\ufffd")
 
 
 def test_a_typical_table_fits_a_terminal(paper, ablation):
@@ -155,6 +174,215 @@ def test_csv_is_read_back_with_full_precision(ablation, difficult):
     ]
 
 
+HOSTILE = (
+    r"100 % & more_ #1 {x} \\input{/etc/passwd} ~ ^ $5$ %",
+    "<script>alert('x')</script> <!-- & &amp; \"quoted\"",
+    "± Δ → λ ≤ × ² ₂ – — … é ł ß µ",
+    "שלום العربية 中文 🙂 ﬁ \u202eabc",
+    "a | b || c \\| d `code` ``q'' -- --- [1] *",
+    "\x1b[31mred\x07 tab\there line\nfeed",
+    '=HYPERLINK("https://example.org") @x',
+)
+
+
+def everywhere(text):
+    """A table in which every text that anyone may write is this one, whatever became of the cells."""
+    claims = tuple(ClaimCell(printed="29M", source=text, verdict=word, note=text) for word in ("close", "deviates"))
+    cells = {
+        "number": Cell(state="measured", value=28.3e6, std=1.1e6, n=3, unit="parameters", bold=True, chosen=text),
+        "several": Cell(state="measured", value=0.25, std=0.1, n=2, unit=text, reason=text),
+        "failed": Cell(state="failed", reason=text, unit="parameters", claims=claims),
+        "missing": Cell(state="needs", reason=text),
+        "away": Cell(state="not_applicable"),
+    }
+    claimed = msgspec.structs.replace(cells["number"], claims=claims, difference=Difference(value=-1e6, half_width=2e5))
+    columns = (
+        Column(name="field", label=text, kind="field", heads=(text,)),
+        Column(name="params", label=text, unit="parameters", heads=(text, text), show_difference=True),
+        Column(name="other", label=text, unit=text, heads=(text, text)),
+    )
+    rows = tuple(
+        Row(
+            row=f"r{at}",
+            label=text,
+            group=text if at < 2 else f"{text} {at}",
+            notes=(text,),
+            fields={"field": text},
+            cells={"params": claimed if at == 0 else cell, "other": cell},
+        )
+        for at, cell in enumerate(cells.values())
+    )
+    return Table(
+        study="study",
+        title=text,
+        columns=columns,
+        rows=rows,
+        base="r0",
+        stub=text,
+        caption=text,
+        notes=(text,),
+        setting=text,
+        source=text,
+    )
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_whatever_is_written_everywhere_a_markdown_reader_sees_rows_of_one_width(text):
+    said = " ".join(text.split())
+    rows = rows_of(render(everywhere(text)))
+    assert len({len(row) for row in rows}) == 1
+    assert len(rows) == 4 + 4 + 5  # heads of four tiers, four groups, five rows
+    assert [row[1] for row in rows[-1:]] == [said]
+    assert all(row[0].startswith(said) for row in rows if row[0])
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_whatever_is_written_everywhere_html_holds_it_as_text(text):
+    reader = Reader()
+    reader.feed(render(everywhere(text), "html"))
+    assert reader.open == []
+    assert reader.tags <= OURS
+    assert text in reader.texts
+    assert sum(text in said for said in reader.texts) >= 2 * 5 + 4
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_whatever_is_written_everywhere_csv_and_json_give_it_back(text):
+    table = everywhere(text)
+    rows = list(csv.DictReader(io.StringIO(render(table, "csv"), newline="")))
+    assert len(rows) == 5
+    safe = f"'{text}" if text[0] in "=+-@" else text
+    assert [row["label"] for row in rows] == [safe] * 5
+    assert [row["other_reason"] for row in rows] == ["", safe, safe, safe, ""]
+    said = json.loads(render(table, "json"))
+    assert {row["label"] for row in said["rows"]} == {text}
+    assert said["caption"] == text
+
+
+def test_json_gives_every_cell_back_whole(ablation, paper, unmeasured, difficult):
+    for table in (ablation, paper, unmeasured, difficult, everywhere("x")):
+        said = json.loads(render(table, "json"))
+        for row, read in zip(table.rows, said["rows"], strict=True):
+            assert {name: msgspec.convert(cell, Cell) for name, cell in read["cells"].items()} == row.cells
+            kept = {name: value for name, value in read.items() if name != "cells"}
+            assert msgspec.convert(kept, Row) == msgspec.structs.replace(row, cells={})
+        assert set(said) <= {
+            "study",
+            "format",
+            "title",
+            "setting",
+            "source",
+            "base",
+            "columns",
+            "rows",
+            "caption",
+            "notes",
+        }
+
+
+def test_csv_is_read_by_pandas_and_no_number_is_made_of_what_is_missing(ablation):
+    frame = pandas.read_csv(io.StringIO(render(ablation, "csv")), index_col="row")
+    assert frame.loc["learned", "params"] == 58234
+    assert frame["top1"].notna().tolist() == [True, True, False, True, False]
+    assert frame["top1_state"].tolist() == ["measured", "measured", "failed", "measured", "invalid"]
+    assert frame.loc["none", "top1_difference"] == -26.3
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+ mixup", "-cmd|' /C calc'!A0", "@SUM(A1)", "\tx", "\rx"])
+def test_no_text_in_csv_is_a_formula(text):
+    rows = (Row(row="r", label=text, group=text, fields={"f": text}, cells={"c": Cell(state="failed", reason=text)}),)
+    columns = (Column(name="f", label="f", kind="field"), Column(name="c", label="c"))
+    table = Table(study="s", title="t", columns=columns, rows=rows)
+    head, cells = csv.reader(io.StringIO(render(table, "csv"), newline=""))
+    said = "'" + text.replace("\r", "\n")
+    assert dict(zip(head, cells, strict=True)) == dict.fromkeys(("label", "group", "f", "c_reason"), said) | {
+        "row": "r",
+        "c": "",
+        "c_state": "failed",
+    }
+
+
+def test_a_negative_number_in_csv_is_one():
+    cell = Cell(state="measured", value=-0.5)
+    table = Table(
+        study="s",
+        title="t",
+        columns=(Column(name="c", label="c"),),
+        rows=(Row(row="-1", label="-1e3", cells={"c": cell}),),
+    )
+    assert render(table, "csv") == "row,label,c,c_state\n-1,-1e3,-0.5,measured\n"
+
+
+def laid(*cells, unit="%", **facts):
+    """One column of cells in Markdown: the texts of its rows, and what stands below."""
+    rows = tuple(Row(row=f"r{at}", label=f"r{at}", cells={"c": cell}) for at, cell in enumerate(cells))
+    column = Column(name="c", label="c", unit=unit, better="higher", **facts)
+    text = render(Table(study="s", title="t", columns=(column,), rows=rows))
+    lines = [line for line in text.splitlines() if line.startswith("| r")]
+    return [[cell.strip() for cell in line.strip("|").split("|")][1:] for line in lines[1:]], text
+
+
+def test_a_column_of_several_units_shows_each_with_its_number():
+    percent = Cell(state="measured", value=88.55, std=0.04, n=3, unit="%")
+    days = Cell(state="measured", value=2500.0, unit="TPUv3-days")
+    rows, text = laid(percent, days)
+    assert rows == [["88.55% ± 0.04%"], ["2500 TPUv3-days"]]
+    assert " c (n=3) |" in text
+    assert "(%" not in text
+
+
+def test_one_of_fewer_seeds_says_so_and_has_no_deviation():
+    three = Cell(state="measured", value=92.0, std=1.0, n=3, unit="%")
+    one = Cell(state="measured", value=91.0, n=1, unit="%")
+    rows, text = laid(three, three, one)
+    assert rows == [["92.0 ± 1.0"], ["92.0 ± 1.0"], ["91.0 ¹"]]
+    assert "\n¹ n = 1\n" in text
+
+
+def test_what_others_claim_is_a_footnote_with_its_verdict():
+    claims = (
+        ClaimCell(printed="29M", source="Table 1", verdict="close"),
+        ClaimCell(printed="28M", source="README", verdict="reproduced"),
+    )
+    cell = Cell(state="measured", value=28.29e6, unit="parameters", claims=claims)
+    other = Cell(state="measured", value=50e6, unit="parameters", claims=(claims[0],))
+    rows, text = laid(cell, other, unit="parameters")
+    assert rows[0] == ["29M ¹", "28.29M", "close"]
+    assert "\n¹ 28M: README: reproduced\n" in text
+    assert "c: 1 reproduced, 2 close" in text
+
+
+def test_a_failed_cell_is_counted_beside_the_verdicts():
+    failed = Cell(state="failed", reason="why", claims=(ClaimCell(printed="1M", source="T", verdict="failed"),))
+    fine = Cell(state="measured", value=1e6, claims=(ClaimCell(printed="1M", source="T", verdict="reproduced"),))
+    assert "c: 1 reproduced, 1 failed" in laid(fine, failed, unit="parameters")[1]
+
+
+def test_not_comparable_shows_both_numbers_and_why():
+    claim = ClaimCell(printed="755.2", source="T", verdict="not_comparable", note="another device")
+    rows, text = laid(Cell(state="measured", value=1000.0, unit="images/s", claims=(claim,)), unit="images/s")
+    assert rows == [["755.2", "1000", "not comparable ¹"]]
+    assert "¹ another device" in text
+
+
+OURS = {
+    "figure",
+    "table",
+    "caption",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "strong",
+    "sup",
+    "figcaption",
+    "p",
+    "ol",
+    "li",
+}
+
+
 class Reader(html.parser.HTMLParser):
     """Checks that what opens closes, and keeps the texts of cells."""
 
@@ -180,23 +408,7 @@ def test_html_is_well_formed_and_shows_texts_as_they_are(difficult):
     reader = Reader()
     reader.feed(render(difficult, "html"))
     assert reader.open == []
-    ours = {
-        "figure",
-        "table",
-        "caption",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "strong",
-        "sup",
-        "figcaption",
-        "p",
-        "ol",
-        "li",
-    }
-    assert reader.tags <= ours
+    assert reader.tags <= OURS
     assert {row.label for row in difficult.rows} | {row.group for row in difficult.rows} <= set(reader.texts)
 
 
@@ -206,7 +418,7 @@ def test_latex_escapes_what_is_special():
     )
     assert escape("224² ± 3 – a—b → é Łµ") == (r"224\textsuperscript{2} $\pm$ 3 -- a---b $\rightarrow$ \'{e} \L{}$\mu$")
     assert escape("RegNetY-4G, -0.7 -- x") == r"RegNetY-4G, $-$0.7 -{}- x"
-    assert escape("中") == "[U+4E2D]"
+    assert escape("中") == r"[U+4E2D]\allowbreak{}"
 
 
 @given(st.text())
@@ -224,6 +436,9 @@ def test_latex_compiles_and_nothing_runs_over_the_margin(page, paper, ablation, 
     full = [render(table, "latex") for table in (paper, ablation, unmeasured, difficult)]
     full.append(render(msgspec.structs.replace(paper, study="counts", columns=paper.columns[:3]), "latex"))
     full.append(render(msgspec.structs.replace(paper, study="printed"), "latex", reported_only=True))
+    full += [
+        render(msgspec.structs.replace(everywhere(text), study=f"h{at}"), "latex") for at, text in enumerate(HOSTILE)
+    ]
     letters = " ".join([*SPECIAL, *MATH, *(chr(code) for code in range(0x20, 0x250)), "₂ ⁹ 中 🙂 ﬁ"])
     text = document(*full, rf"{{\raggedright {escape(letters)}\par}}", **({"preamble": CVPR} if page == "cvpr" else {}))
     (tmp_path / "table.tex").write_text(text, encoding="utf-8")
