@@ -87,6 +87,7 @@ def latex(table: Table, *, reported_only: bool = False) -> str:
         rf"  \caption{{{_caption(laid)}}}",
         rf"  \label{{tab:{_label(laid.study)}}}",
         *([f"  {size}"] if size else []),
+        *([r"  \setlength{\tabcolsep}{4pt}"] if shrunk else []),
         *([r"  \resizebox{\linewidth}{!}{%"] if shrunk else []),
         *(f"  {line}" for line in _tabular(laid)),
         *(["  }"] if shrunk else []),
@@ -105,6 +106,7 @@ def escape(text: str) -> str:
     """Text that LaTeX prints as it is; a character that no plain document has is named by its code."""
     text = unicodedata.normalize("NFC", " ".join(text.split()))
     text = re.sub(r"(?<![\w)\]-])-(?=\d)", "−", text)  # a minus, not a hyphen
+    text = re.sub(r'(?<![^\s(\[])"(?=\w)', "“", text)  # a quotation begins
     pieces = [_character(letter) for letter in text]
     for at, letter in enumerate(text[1:], 1):
         if letter == text[at - 1] and letter in "-'`":  # two hyphens would be a dash, two quotes one

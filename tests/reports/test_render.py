@@ -417,6 +417,7 @@ def test_latex_escapes_what_is_special():
         r"100 \% of \{a\} \textbackslash{} \$5 \& \#1\_x \textasciitilde{}\textasciicircum{}"
     )
     assert escape("224² ± 3 – a—b → é Łµ") == (r"224\textsuperscript{2} $\pm$ 3 -- a---b $\rightarrow$ \'{e} \L{}$\mu$")
+    assert escape('held back ("minival") and "so"') == "held back (``minival'') and ``so''"
     assert escape("RegNetY-4G, -0.7 -- x") == r"RegNetY-4G, $-$0.7 -{}- x"
     assert escape("中") == r"[U+4E2D]\allowbreak{}"
 

@@ -12,7 +12,17 @@ from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
 from reports import significance
-from reports.significance import Comparison, PerImage, binomial_std, bold, compare, difference, per_image, summary
+from reports.significance import (
+    Comparison,
+    PerImage,
+    binomial_std,
+    bold,
+    compare,
+    difference,
+    per_image,
+    summary,
+    unpaired,
+)
 
 
 def table(seed, rows, seeds, steps=0.0):
@@ -44,6 +54,21 @@ def test_rows_are_paired_over_the_seeds_that_both_have():
     assert said.value == 2.5
     assert difference({0: 3.0}, {0: 1.0}).half_width is None
     assert difference({0: 3.0}, {1: 1.0}) is None
+
+
+@pytest.mark.parametrize(("first", "second"), [([1.0, 2.0, 4.0], [3.0, 3.5]), ([9.0, 9.1, 9.3, 8.7], [1.0, 5.0, 9.0])])
+def test_the_difference_of_runs_of_their_own_is_welchs_interval(first, second):
+    half = unpaired(summary(first), summary(second))
+    engine = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert half == pytest.approx((engine.high - engine.low) / 2)
+
+
+def test_a_mean_without_a_spread_is_taken_as_exact_and_two_of_them_have_no_interval():
+    said = summary([1.0, 2.0, 4.0])
+    engine = stats.ttest_1samp([1.0, 2.0, 4.0], 0.0).confidence_interval(0.95)
+    assert unpaired(said, summary([7.0])) == pytest.approx((engine.high - engine.low) / 2)
+    assert unpaired(summary([1.0]), summary([7.0])) is None
+    assert unpaired(summary([2.0, 2.0]), summary([3.0, 3.0])) == 0.0
 
 
 @pytest.mark.parametrize(("rows", "seeds"), [(2, 3), (5, 5), (13, 3)])
