@@ -4,6 +4,8 @@ Every variant is timm's whole model first, and changed afterwards: models of one
 whatever they share. Positions that are added are drawn last.
 """
 
+import warnings
+
 import torch
 from timm.layers.pos_embed import resample_abs_pos_embed_nhwc
 from timm.layers.pos_embed_rel import resize_rel_pos_bias_table
@@ -141,5 +143,9 @@ class SwinTransformer(swin_transformer.SwinTransformer):
             elif name.endswith("relative_position_bias_table"):
                 attention = self.get_submodule(name.rpartition(".")[0])
                 assert isinstance(attention, WindowAttention | swin_transformer.WindowAttention)
-                adapted[name] = resize_rel_pos_bias_table(value, attention.window_size, tuple(own[name].shape))
+                with warnings.catch_warnings():  # of how timm's interpolation indexes
+                    warnings.filterwarnings(
+                        "ignore", r"torch\.searchsorted\(\)|Using a non-tuple sequence", UserWarning
+                    )
+                    adapted[name] = resize_rel_pos_bias_table(value, attention.window_size, tuple(own[name].shape))
         return adapted
