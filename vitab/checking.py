@@ -10,11 +10,11 @@ from ablations import shipped
 from ablations.columns import StudyColumn
 from bench import lease
 from bench.errors import UserError, unknown
-from bench.files import publish
 from bench.store import Store
 from reports import check
 from reports.cells import fill
 from reports.check import Finding
+from vitab import tables
 from vitab.works import Selection, select, selections
 
 FORMAT = 1
@@ -89,10 +89,7 @@ def _names(column: StudyColumn) -> set[str]:
 def _tell(findings: list[Finding], options: argparse.Namespace) -> None:
     """What tripped, what deviates, then the tally."""
     if options.junit is not None:
-        try:
-            publish(options.junit, check.junit(findings))
-        except OSError as problem:
-            raise UserError(f"{options.junit}: {(problem.strerror or str(problem)).lower()}") from problem
+        tables.write(options.junit, check.junit(findings).decode())
     if options.as_json:
         print(msgspec.json.encode({"format": FORMAT, "claims": findings}).decode())
         return

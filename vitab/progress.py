@@ -142,7 +142,7 @@ def watching(todo: Sequence[Work], snapshot: Snapshot, *, workers: int) -> Itera
             with progress.bar:
                 progress.bar.add_task("", total=len(todo), said=progress.line())
                 yield progress
-    except (KeyboardInterrupt, BrokenPipeError) as stopped:  # BrokenPipeError: nobody reads what we say any more
+    except KeyboardInterrupt as stopped:
         said = f"stopped after {progress.done} of {progress.total}; the same command goes on from there"
         raise KeyboardInterrupt(said) from stopped
     gap = "\n" if progress.bar is not None and sys.stdout.isatty() else ""  # before the table, on one screen with it

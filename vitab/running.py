@@ -30,7 +30,10 @@ def main(options: argparse.Namespace) -> int:
     for one in chosen:
         journal.write(store, one, options)
     workers = options.workers or planning.cores()
-    failed = measure(chosen, store, workers=workers, here=options.on == "debug", retry_failed=options.retry_failed)
+    try:
+        failed = measure(chosen, store, workers=workers, here=options.on == "debug", retry_failed=options.retry_failed)
+    except BrokenPipeError as gone:  # `vitab run … 2>&1 | head`
+        raise KeyboardInterrupt("stopped: nobody reads what is said") from gone
     snapshot = store.read()
     for problem in snapshot.problems:
         sys.stderr.write(f"{store.path.name}: {problem}\n")

@@ -33,6 +33,8 @@ def main(options: argparse.Namespace) -> int:
 
 def write(path: Path, text: str) -> None:
     """A text file, whole or not at all. Raises UserError."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a directory")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         publish(path, (text if text.endswith("\n") else text + "\n").encode())
