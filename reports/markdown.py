@@ -36,8 +36,7 @@ def escape(text: str, *, bold: bool = False) -> str:
 
 def _paragraph(text: str) -> str:
     """Text at the beginning of a line, where also headings, lists, quotes, rules and definitions begin."""
-    text = escape(text)
-    return re.sub(r"^(\d+)([.)])", r"\1\\\2", "\\" + text if text[:1] in list("#>+-=*_~[:") else text)
+    return re.sub(r"^(\d+(?=[.)])|(?=[>+\-=*_~\[:])|(?=#{1,6}(?:\s|$)))", r"\1\\", escape(text))
 
 
 def _table(laid: Grid) -> str:
