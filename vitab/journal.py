@@ -1,6 +1,5 @@
 """What was sent: one file a call under studies/NAME/, so that `vitab status` in any shell knows what to look for."""
 
-import argparse
 import os
 import shlex
 from pathlib import Path
@@ -28,7 +27,7 @@ class Call(Frozen):
     started: str  # of the process, so that its number used again is told apart
     setting: str | None = None
     sets: tuple[str, ...] = ()
-    seeds: int | None = None
+    seeds: int | tuple[int, ...] | None = None
     columns: tuple[str, ...] | None = None
     rows: tuple[str, ...] | None = None
     format: int = FORMAT
@@ -39,7 +38,8 @@ class Call(Frozen):
         path = Path(self.study)
         here = path.is_absolute() and path.is_relative_to(Path.cwd())
         study = shlex.quote(str(path.relative_to(Path.cwd())) if here else self.study)
-        return f"{study} {self.options}".rstrip()
+        seeds = f"--seeds {self.seeds}" if isinstance(self.seeds, int) else ""
+        return " ".join(filter(None, (study, self.options, seeds)))
 
     @property
     def options(self) -> str:
@@ -48,7 +48,7 @@ class Call(Frozen):
         return shlex.join([*setting, *(word for text in self.sets for word in ("--set", text))])
 
 
-def write(store: Store, selection: Selection, options: argparse.Namespace) -> None:
+def write(store: Store, selection: Selection) -> None:
     """Say that this process runs a study."""
     study, given = selection.grid.study, selection.given
     pid = os.getpid()
@@ -59,14 +59,15 @@ def write(store: Store, selection: Selection, options: argparse.Namespace) -> No
         host=machine.host(),
         pid=pid,
         started=str(machine.start_time(pid)),
-        setting=options.setting,
-        sets=tuple(options.sets),
-        seeds=options.seeds,
+        setting=study.setting,
+        sets=selection.sets,
+        seeds=selection.seeds,
         columns=selection.columns,
         rows=selection.rows,
     )
     folder = store.folder("studies", study.name)
-    publish(folder / f"{call.host}-{pid}-{call.started}.json", msgspec.json.encode(call))
+    moment = "".join(character for character in call.time if character.isdigit())[:17]  # to the millisecond
+    publish(folder / f"{moment}-{call.host}-{pid}.json", msgspec.json.encode(call))
 
 
 def calls(store: Store) -> list[Call]:

@@ -1,5 +1,6 @@
 """The Python API of studies: the same as the command line, for notebooks and tests."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +28,11 @@ def run(
     retry_failed: bool = False,
 ) -> "pandas.DataFrame":
     """Measure what is missing of a study, here, and return its table. Raises UserError."""
-    from vitab import planning, running
+    from vitab import journal, planning, running
 
     one = _selected(study, setting=setting, sets=sets, seeds=seeds, columns=columns)
     place = _store(store)
+    journal.write(place, one)
     running.measure([one], place, workers=workers or planning.cores(), here=False, retry_failed=retry_failed)
     return _frame(one, place)
 
@@ -94,14 +96,14 @@ def frame(filled: Table) -> "pandas.DataFrame":
             return render(filled, "html")
 
         def __repr__(self) -> str:
-            return render(filled, "markdown")
+            return render(filled, "markdown").rstrip()
 
     lines: dict[str, dict[str, Any]] = {}
     for row in filled.rows:
         line: dict[str, Any] = {"label": row.label, **({"group": row.group} if row.group else {}), **row.fields}
         for name in (column.name for column in filled.columns if column.name in row.cells):
             cell = row.cells[name]
-            line[name] = cell.value
+            line[name] = math.nan if cell.value is None else cell.value
             if cell.n is not None:
                 line |= {f"{name}.std": cell.std, f"{name}.n": cell.n}
             if cell.claims:

@@ -28,7 +28,7 @@ def main(options: argparse.Namespace) -> int:
     store.folder("records")  # an unwritable store is known before anything is computed
     check_packages()
     for one in chosen:
-        journal.write(store, one, options)
+        journal.write(store, one)
     workers = options.workers or planning.cores()
     try:
         failed = measure(chosen, store, workers=workers, here=options.on == "debug", retry_failed=options.retry_failed)

@@ -65,7 +65,8 @@ def _studies(names: list[str], store: Store) -> list[tuple[Selection | UserError
 
 def _together(earlier: Call, later: Call) -> Call:
     """Two calls of one variation of a study: what either asked for."""
-    seeds = None if None in (earlier.seeds, later.seeds) else max(earlier.seeds or 0, later.seeds or 0)
+    counts = (earlier.seeds, later.seeds)
+    seeds = max(counts) if all(isinstance(count, int) for count in counts) else later.seeds  # type: ignore[type-var]
     return msgspec.structs.replace(
         later, seeds=seeds, columns=_either(earlier.columns, later.columns), rows=_either(earlier.rows, later.rows)
     )
@@ -101,6 +102,7 @@ def _counts(
     }
     if isinstance(one, UserError):
         return said | {"problem": str(one)}
+    said["study"] = one.grid.study.name
     every = {work.key: work for work in works(one, snapshot)}
     todo = plan.missing(every.values(), snapshot, weights_ready=store.weights_ready)
     failures = [record.failure for work in every.values() if (record := plan.failed(work, snapshot))]

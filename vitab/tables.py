@@ -21,7 +21,7 @@ def main(options: argparse.Namespace) -> int:
     snapshot = store.read()
     for problem in snapshot.problems:
         sys.stderr.write(f"{store.path.name}: {problem}\n")
-    _other_variations(one, options.sets, store, snapshot)
+    _other_variations(one, store, snapshot)
     table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
     text = render(part(table, columns=one.columns), options.form, reported_only=options.reported).rstrip()
     if options.out is None:
@@ -42,16 +42,16 @@ def write(path: Path, text: str) -> None:
         raise UserError(f"{path}: {(problem.strerror or str(problem)).lower()}") from problem
 
 
-def _other_variations(one: Selection, sets: list[str], store: Store, snapshot: Snapshot) -> None:
-    """One line where this variation has no record and another one was run."""
-    keys = {work.key for _, _, cell in one.grid.cells() for work in cell.works}
+def _other_variations(one: Selection, store: Store, snapshot: Snapshot) -> None:
+    """One line where nothing of this variation has a record and another one was run."""
+    keys = {work.key for _, _, cell in one.grid.cells(columns=one.columns) for work in cell.works}
     if not keys or keys & snapshot.records.keys():
         return
     study = one.grid.study
     others = {
-        call.options
+        f"with {call.options}" if call.options else "as its spec says"
         for call in journal.calls(store)
-        if call.name == study.name and (call.setting, call.sets) != (study.setting, tuple(sets))
-    } - {""}
+        if call.name == study.name and (call.setting, call.sets) != (study.setting, one.sets)
+    }
     if others:
-        sys.stderr.write(f"nothing measured of this; {study.name} was run with {' and with '.join(sorted(others))}\n")
+        sys.stderr.write(f"nothing of this is measured; {study.name} was run {' and '.join(sorted(others))}\n")

@@ -118,9 +118,10 @@ def _interval(number: Printed, unit: str | None) -> str:
     if math.isinf(number.low) or math.isinf(number.high):
         return f"{'≥' if math.isinf(number.high) else '≤'} {alone(number.value, unit)}"
     own = scale(unit, [number.value])
-    width = (number.high - number.low) / own.divisor
+    width = round((number.high - number.low) / own.divisor, 12)  # 0.1 and not 0.09999999999999432
     own = msgspec.structs.replace(own, decimals=max(0, 1 - math.floor(math.log10(width))) if width else own.decimals)
-    return f"[{show(number.low, own)}, {show(number.high, own)})"
+    sign = "%" if own.unit == "%" else ""
+    return f"[{show(number.low, own)}{sign}, {show(number.high, own)}{sign})"
 
 
 def _verdict(claim: ClaimCell) -> str:

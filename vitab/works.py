@@ -20,6 +20,8 @@ class Selection:
 
     grid: Grid
     given: str  # the study as it was named: what to type for it again
+    sets: tuple[str, ...] = ()  # FIELD=VALUE: what the call changed of it
+    seeds: int | tuple[int, ...] | None = None  # instead of the spec's
     columns: tuple[str, ...] | None = None  # None: all
     rows: tuple[str, ...] | None = None
 
@@ -59,6 +61,8 @@ def select(
     return Selection(
         grid=grid,
         given=name,
+        sets=tuple(sets),
+        seeds=seeds if seeds is None or isinstance(seeds, int) else tuple(seeds),
         columns=None if columns is None else tuple(column.name for column in chosen(grid.columns, columns)),
         rows=None if rows is None else tuple(grid.row(row).id for row in rows),
     )

@@ -162,3 +162,10 @@ def test_tables_are_written_whole_and_in_every_form(finished, call, here):
         assert call("table", "small.yaml", "--as", form, "--out", f"out/table.{form}").code == 0
         assert (here / "out" / f"table.{form}").read_text().startswith(begin)
         assert (here / "out" / f"table.{form}").read_text() == call("table", "small.yaml", "--as", form).out
+
+
+def test_a_table_of_what_nobody_ran_says_what_was_run(finished, call):
+    said = call("table", "small.yaml", "--columns", "top1", "--set", "train.lr=0.1")
+    assert said.err == "nothing of this is measured; small was run as its spec says\n"
+    assert call("table", "small.yaml", "--set", "train.lr=0.1").err == ""  # its counts are
+    assert call("table", "small.yaml", "--columns", "top1", "--store", "nowhere").err == ""
