@@ -70,7 +70,7 @@ def grid(table: Table, *, reported_only: bool = False) -> Grid:
     source = table.source or _usual_source(table)
     notes = [caption, *table.notes, f"Source: {source}" if source else ""]
     if as_printed and not reported_only:
-        notes.append(f"All numbers as reported; not measured: {'; '.join(_reasons(_every(table)))}")
+        notes.append(_why_nothing(table))
     if not as_printed:
         notes.append(verdicts_line(table))
     return Grid(
@@ -105,6 +105,16 @@ def _every(table: Table) -> list[Cell]:
 def _is_number(claim: ClaimCell) -> bool:
     """Whether a paper prints more than a dash."""
     return claim.printed.strip().lower() not in NOTHING
+
+
+def _why_nothing(table: Table) -> str:
+    """Why a table holds nothing but reported numbers."""
+    every = _every(table)
+    wanting = [cell for cell in every if cell.state != "pending"]
+    if not wanting:
+        return "All numbers as reported; nothing is measured yet"
+    rest = "; the rest is not measured yet" if len(wanting) < len(every) else ""
+    return f"All numbers as reported; not measured: {'; '.join(_reasons(wanting))}{rest}"
 
 
 def _reasons(cells: list[Cell]) -> list[str]:
