@@ -39,7 +39,8 @@ def main(options: argparse.Namespace) -> int:
     snapshot = store.read()
     table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
     cell = next(line for line in table.rows if line.row == row.id).cells[column.name]
-    for line in _lines(one, row, column, planned, cell, snapshot):
+    print(f"{one.grid.study.name} · {row.label} · {column.label}: {_headline(cell)}")
+    for line in (*_number_lines(planned, cell, snapshot), *_key_lines(planned, snapshot)):
         print(line)
     return 0
 
@@ -56,34 +57,34 @@ def _column(one: Selection, row: GridRow, name: str) -> StudyColumn:
     return found[0]
 
 
-def _lines(
-    one: Selection, row: GridRow, column: StudyColumn, planned: GridCell, cell: Cell, snapshot: Snapshot
-) -> Iterator[str]:
-    """Everything there is to say, the number first."""
-    works = _works(planned, snapshot)
-    records = [record for work in works if (record := plan.serving(work, snapshot)) is not None]
-    yield f"{one.grid.study.name} · {row.label} · {column.label}: {_headline(cell)}"
+def _number_lines(planned: GridCell, cell: Cell, snapshot: Snapshot) -> Iterator[str]:
+    """Claims, the choice of a level, and the record of every seed with what it found."""
     yield from _claim_lines(planned, cell)
     if cell.chosen:
         yield f"chosen on the selection split: {cell.chosen}"
+    works = _works(planned, snapshot)
     for work in works:
-        record = plan.serving(work, snapshot) or plan.failed(work, snapshot)
-        yield _record_line(record, planned.quantity) if record is not None else _missing_line(work, snapshot)
-    if records:
-        yield from _bound_lines(records)
-    if works:
-        yield ""
-        seed = works[0].trial.seed
-        yield f"the key{'' if seed is None else f' of seed {seed}'} is made of {_parts(works[0])}:"
-        for name, value in _fields(works[0]):
+        yield _work_line(work, planned.quantity, snapshot)
+    yield from _bound_lines([record for work in works if (record := plan.serving(work, snapshot)) is not None])
+    if planned.explanation is not None:
+        second = planned.explanation
+        for work in second.works:
+            yield f"second computation, {second.note} ({second.said}):"
+            yield _work_line(work, second.quantity or "", snapshot)
+
+
+def _key_lines(planned: GridCell, snapshot: Snapshot) -> Iterator[str]:
+    """Every field behind the key of the first seed."""
+    for work in _works(planned, snapshot)[:1]:
+        seed = "" if work.trial.seed is None else f" of seed {work.trial.seed}"
+        yield f"\nthe key{seed} is made of {_parts(work)}:"
+        for name, value in _fields(work):
             yield f"  {name:<24}{value}"
-    said = planned.explanation
-    if said is not None and said.works:
-        for work in said.works:
-            record = plan.serving(work, snapshot)
-            yield ""
-            yield f"second computation, {said.note} ({said.said}):"
-            yield _record_line(record, said.quantity or "") if record is not None else _missing_line(work, snapshot)
+
+
+def _work_line(work: Work, quantity: str, snapshot: Snapshot) -> str:
+    record = plan.serving(work, snapshot) or plan.failed(work, snapshot)
+    return _record_line(record, quantity) if record is not None else _missing_line(work, snapshot)
 
 
 def _works(planned: GridCell, snapshot: Snapshot) -> tuple[Work, ...]:

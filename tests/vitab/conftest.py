@@ -55,6 +55,7 @@ def here(tmp_path, monkeypatch):
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # processes started from here run this checkout
     monkeypatch.delenv("VITAB_STORE", raising=False)
     monkeypatch.delenv("VITAB_DATA", raising=False)
     return folder
@@ -113,9 +114,8 @@ def measured_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("measured")
     (folder / "small.yaml").write_text(STUDY)
     command = [sys.executable, "-P", "-m", "vitab", "run", "small.yaml", "--workers", "2"]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return folder, Answer(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
@@ -136,11 +136,11 @@ def finished(here, measured_once):
 
 
 @pytest.fixture
-def staged(monkeypatch):
+def staged(here, monkeypatch):
     """The measure `acting` and the data set `staged` are known, here and in processes started from here."""
     for plugin in PLUGINS:
         monkeypatch.syspath_prepend(plugin)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, PLUGINS)))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, [*PLUGINS, ROOT])))
     for cached in (registry.names, registry.load, registry.quantities):
         cached.cache_clear()
     yield
