@@ -10,12 +10,13 @@ import msgspec
 from ablations.claims import Claims
 from ablations.columns import QuantityFacts, StudyColumn, quantity_facts
 from ablations.design import PlannedRow
-from ablations.factors import Context, Factor, changes_of, factors, text
-from ablations.fields import Draft, dotted
+from ablations.factors import Context, changes_of, text
+from ablations.fields import Draft, check_path, dotted
+from ablations.nuisance import NuisanceAxis
 from ablations.resolve import check
-from ablations.schema import BestOf, Explanation, ReportedClaim
+from ablations.schema import Explanation, ReportedClaim
 from ablations.study import Study
-from ablations.trials import Trials, field_of
+from ablations.trials import ABSENT, Trials, field_of
 from bench import registry
 from bench.errors import Invalid, UserError, unknown
 from bench.identity import record_key, weights_key
@@ -60,32 +61,6 @@ class GridCell:
     note: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class NuisanceAxis:
-    """Levels that a table does not show: the best on the selection split stands for all."""
-
-    factors: tuple[Factor, ...]
-    by: QuantityFacts  # what chooses
-
-
-def nuisance_axis(study: Study, context: Context, best_of: BestOf | None) -> NuisanceAxis | None:
-    """The nuisance axis of a design. Raises UserError for a quantity that no selection split knows."""
-    if best_of is None:
-        return None
-    place = (*context.place, "best_of", "by")
-    by = quantity_facts(study, best_of.by, context.document, place)
-    if by.measure is None or "evaluate" not in registry.load("measures", by.measure).DEPENDS_ON:
-        chooses = [name for name, measure in registry.quantities().items() if _evaluates(measure)]
-        raise context.document.error(
-            place, f"{by.name} is not measured on a selection split; allowed: {', '.join(chooses)}"
-        )
-    return NuisanceAxis(factors=tuple(factors(context, best_of.over, ("best_of", "over"))), by=by)
-
-
-def _evaluates(measure: str) -> bool:
-    return "evaluate" in registry.load("measures", measure).DEPENDS_ON
-
-
 class Cells:
     """The cells of a study's rows, as its columns ask for them."""
 
@@ -101,16 +76,12 @@ class Cells:
 
     def cell(self, row: PlannedRow, column: StudyColumn) -> GridCell:
         """One row's cell. Raises UserError at the place in the spec that is wrong."""
+        note = row.head.notes.get(column.name) if isinstance(row.head.notes, dict) else None
         if row.head.repeats is not None:
-            return replace(self.cell(self.repeated(row), column), claims=self.claims.of(row, column))
+            other = self.cell(self.repeated(row), column)
+            return replace(other, claims=self.claims.of(row, column), note=note or other.note)
         quantity = self._quantity(row, column)
-        notes = row.head.notes
-        cell = GridCell(
-            quantity=quantity.name,
-            unit=quantity.unit,
-            claims=self.claims.of(row, column),
-            note=notes.get(column.name) if isinstance(notes, dict) else None,
-        )
+        cell = GridCell(quantity=quantity.name, unit=quantity.unit, claims=self.claims.of(row, column), note=note)
         if needs := self.needs(row, column):
             return replace(cell, needs=needs)
         draft = self.trials.draft(row.id, column.changes)
@@ -122,11 +93,24 @@ class Cells:
             works, matter = self._works(row, draft, quantity)
         except Invalid as problem:
             if self.study.spec.invalid == "stop":
-                raise row.error(f"row {row.id!r}: {problem}") from problem
+                raise self._stop(row, column, str(problem)) from problem
             return replace(cell, invalid=str(problem))
         except _Lacking as lack:
             return replace(cell, needs=str(lack))
         return replace(cell, works=works, seeds_matter=matter)
+
+    def _stop(self, row: PlannedRow, column: StudyColumn, reason: str) -> UserError:
+        """What is said of an invalid cell: at the row's place, or at the column's that alone makes it so."""
+        if column.changes and self._is_valid(row):
+            return column.document.error(column.place, f"{column.name} of row {row.id!r}: {reason}")
+        return row.error(f"row {row.id!r}: {reason}")
+
+    def _is_valid(self, row: PlannedRow) -> bool:
+        try:
+            check(self.trials.trial(row.id, self.study.seeds[0]))
+        except Invalid:
+            return False
+        return True
 
     def needs(self, row: PlannedRow, column: StudyColumn) -> str | None:
         """Why nothing is measured in a cell, as far as the spec says so."""
@@ -156,16 +140,22 @@ class Cells:
         given = draft.get(column.field)
         if given is not None:
             return text(given)
-        if draft.name("model") is None:
-            return ""
+        model, data = draft.name("model"), draft.name("data")
+        if model is None or check_path(column.field, model, data):
+            return ABSENT
         return text(field_of(self.trials.trial(row.id, self.study.seeds[0]), column.field))
 
     def repeated(self, row: PlannedRow) -> PlannedRow:
         """The row that a row shows again."""
         name = str(row.head.repeats)
         other = self.trials.rows.get(name)
-        if other is None or other.head.repeats is not None:
+        if other is None:
             raise row.error(unknown("row", name, self.trials.rows), "repeats")
+        if other.head.repeats is not None:
+            raise row.error(f"row {name!r} repeats {other.head.repeats!r} itself", "repeats")
+        for key in ("needs", "explain", "quantity"):
+            if getattr(row.head, key):
+                raise row.error(f"row {row.id!r} repeats {name!r}, with what that says of {key}", key)
         if row.changes and self.trials.draft(row.id).values != self.trials.draft(other.id).values:
             raise row.error(f"row {row.id!r} repeats {name!r} and is another trial", "repeats")
         return other
@@ -203,6 +193,11 @@ class Cells:
         """Raise Invalid for what cannot be, _Lacking for what cannot be measured; keep what has to be said."""
         known = self.notes.setdefault(row.id, [])
         known += [note for note in check(trial) if note not in known]
+        for training in self.trials.behind(trial):
+            try:
+                check(training.trial)
+            except Invalid as problem:
+                raise Invalid(f"weights of {training.label}: {problem}") from problem
         if "weights" in depends and trial.train is None and trial.weights is None:
             raise _Lacking("weights: a `train` section, or `weights:` to be measured")
         if "data" in depends and trial.data is None:
@@ -234,12 +229,15 @@ class Cells:
         for levels in itertools.product(*(factor.levels for factor in axis.factors)):
             changed = draft.copy()
             changed.set(change for level in levels for change in level.changes)
-            works, matter = self._works(row, changed, quantity)
-            selection, _ = self._works(row, changed, axis.by, split="selection")
             named = zip(axis.factors, levels, strict=True)
             label = ", ".join(f"{factor.label} {level.label}" for factor, level in named)
+            try:
+                works, matter = self._works(row, changed, quantity)
+                selection, _ = self._works(row, changed, axis.by, split="selection")
+            except Invalid as problem:
+                raise Invalid(f"{label}: {problem}") from problem
             candidates.append(Candidate(label=label, selection=selection, works=works))
-        if all(candidate.works == candidates[0].works for candidate in candidates):
+        if len({_keys(candidate.works) for candidate in candidates}) == 1:
             return replace(cell, works=candidates[0].works, seeds_matter=matter)  # a count, say, that no level changes
         return replace(cell, candidates=tuple(candidates), selected_by=axis.by.name, seeds_matter=matter)
 
@@ -270,6 +268,21 @@ class Cells:
         if said.quantity is not None:
             described = f"{facts.label} of {described}" if described else facts.label
         return SecondComputation(note=said.note, quantity=facts.name, works=works, said=described)
+
+
+def same(one: GridCell, other: GridCell) -> bool:
+    """Whether two cells hold the same: their work is, whatever it is called, or the reason why there is none."""
+    said = [(cell.invalid, cell.needs, _keys(cell.works), _choices(cell)) for cell in (one, other)]
+    return said[0] == said[1]
+
+
+def _choices(cell: GridCell) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    return [(_keys(candidate.selection), _keys(candidate.works)) for candidate in cell.candidates]
+
+
+def _keys(works: Iterable[Work]) -> tuple[str, ...]:
+    """What identifies work: two rows that ask for the same have labels of their own."""
+    return tuple(work.key for work in works)
 
 
 class _Lacking(UserError):

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from ablations.columns import StudyColumn
+from ablations.conversion import shown
 from ablations.design import PlannedRow
 from ablations.schema import ReportedClaim, typed
 from ablations.source import Document, Place
@@ -16,27 +17,32 @@ from bench.errors import unknown
 class Claims:
     """The reported numbers of a study: those of its rows, and those that stand in one place for all of them.
 
-    Raises UserError where a row or a column is misspelt: nobody's claim is dropped.
+    `known`: columns of quantities, and the rows or lines that each of them has a cell of. Raises UserError where a row
+    or a column is misspelt: nobody's claim is dropped.
     """
 
-    def __init__(self, study: Study, columns: Iterable[StudyColumn], lines: Iterable[str]) -> None:
+    def __init__(self, study: Study, columns: Iterable[StudyColumn], known: dict[str, list[str]]) -> None:
         self.printed_by = study.spec.printed_by
         self.columns = [column for column in columns if column.quantity is not None]
         self.apart: dict[tuple[str, str], tuple[Any, Document, Place]] = {}
-        names, known_rows = [column.name for column in self.columns], set(lines)
         document, place = study.spot("reported")
         for name, by_row in study.spec.reported.items():
-            if name not in names:
-                raise document.error((*place, name), unknown("column", name, names))
+            if name not in known:
+                raise document.error((*place, name), unknown("column", name, known))
             if not isinstance(by_row, dict):
-                raise document.error((*place, name), "must be a mapping: row → what was reported")
+                said = f"{name} must be a mapping of rows to what was reported of each, not {shown(by_row)}"
+                raise document.error((*place, name), said)
+            allowed = set(known[name])
             for row_id, spot, said in _leaves(by_row, ()):
-                if row_id not in known_rows:
-                    raise document.error((*place, name, *spot), unknown("row", row_id, known_rows))
+                if row_id not in allowed:
+                    raise document.error((*place, name, *spot), unknown("row", row_id, allowed))
+                if (name, row_id) in self.apart:
+                    raise document.error((*place, name, *spot), f"{name} of {row_id} is reported twice")
                 self.apart[name, row_id] = (said, document, (*place, name, *spot))
+        document, place = study.spot("printed_by")
         for name in study.spec.printed_by:
-            if name not in names:
-                raise study.error("printed_by", unknown("column", name, names))
+            if name not in known:
+                raise document.error((*place, name), unknown("column", name, known))
 
     def check_row(self, row: PlannedRow) -> None:
         """Raise UserError where a row speaks of a column that there is not."""
@@ -50,10 +56,14 @@ class Claims:
 
     def of(self, row: PlannedRow, column: StudyColumn) -> tuple[ReportedClaim, ...]:
         """The claims of a listed row's cell, or of one whose row a design made."""
-        place = (*row.place, "reported", column.name)
-        said, document, place = row.head.reported.get(column.name), row.document, place
-        if said is None:
-            said, document, place = self.apart.get((column.name, row.id), (None, document, place))
+        said, document = row.head.reported.get(column.name), row.document
+        place: Place = (*row.place, "reported", column.name)
+        apart = self.apart.get((column.name, row.id))
+        if said is not None and apart is not None:
+            line, _ = document.position(place)
+            raise apart[1].error(apart[2], f"{column.name} of {row.id} is reported twice, first in line {line}")
+        if apart is not None:
+            said, document, place = apart
         return () if said is None else self._typed(said, column, document, place)
 
     def of_line(self, line: str, column: StudyColumn) -> tuple[ReportedClaim, ...]:

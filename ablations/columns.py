@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ablations.conversion import shown
+from ablations.design import PlannedRow
 from ablations.factors import Context, changes_of
-from ablations.fields import Change, Path, check_path, is_field, split, stored
+from ablations.fields import NAMED, Change, Path, check_path, is_field, paths, split, stored
 from ablations.schema import ColumnHead, DeclaredQuantity, typed
 from ablations.source import Document, Place
 from ablations.study import Study
@@ -53,11 +55,12 @@ def columns(study: Study, context: Context) -> list[StudyColumn]:
             raise context.error((number,), f"column {column.name!r} stands twice")
         found[column.name] = column
     document, place = study.spot("needs")
-    if place[:1] != ("settings",):  # a setting need not know every column
-        for name in study.spec.needs:
-            known = (*found, *(column.quantity.name for column in found.values() if column.quantity))
-            if name not in known:
-                raise document.error((*place, name), unknown("column", name, known))
+    known = {*found, *(column.quantity.name for column in found.values() if column.quantity)}
+    if place[:1] == ("settings",):  # it may be for columns that another setting has
+        known |= {*registry.quantities(), *study.spec.quantities}
+    for name in study.spec.needs:
+        if name not in known:
+            raise document.error((*place, name), unknown("column", name, known))
     return list(found.values())
 
 
@@ -70,6 +73,9 @@ def _column(study: Study, context: Context, raw: Any, place: Place) -> StudyColu
             raise context.error((*place, key), context.unknown("key or field", key, ColumnHead.__struct_fields__))
     head = typed(context.document, (*context.place, *place), plain, ColumnHead)
     if head.field is not None or head.fact is not None:
+        if beside := [key for key in said if key not in ("field" if head.fact is None else "fact", "label", "heads")]:
+            shows = f"a column that shows a {'field' if head.fact is None else 'fact'} measures nothing"
+            raise context.error((*place, beside[0]), f"{shows}: {beside[0]} has no place in it")
         return _shown(study, context, name, head, place)
     said_at = (*context.place, *place, *(("quantity",) if head.quantity else ()))
     quantity = quantity_facts(study, head.quantity or name, context.document, said_at)
@@ -97,7 +103,7 @@ def _named(context: Context, raw: Any, place: Place) -> tuple[str, dict[str, Any
         raise context.error(place, "a column is a quantity's name, or one name with what it sets: {NAME: {…}}")
     ((name, said),) = raw.items()
     if not isinstance(said, dict | None):
-        raise context.error((*place, name), f"column {name!r} must hold a mapping, not {said!r}")
+        raise context.error((*place, name), f"column {name!r} must hold a mapping, not {shown(said)}")
     return name, said or {}, (*place, name)
 
 
@@ -106,6 +112,10 @@ def _shown(study: Study, context: Context, name: str, head: ColumnHead, place: P
     path = None if head.field is None else split(head.field)
     if path is not None and (said := check_path(path, context.model, context.data)):
         raise context.error((*place, "field"), said)
+    if path is not None and len(path) == 1 and path[0] not in NAMED:
+        inside = [inner for inner in paths(context.model, context.data) if inner.startswith(f"{path[0]}.")]
+        if inside:
+            raise context.error((*place, "field"), f"{path[0]} holds several fields; allowed: {', '.join(inside)}")
     return StudyColumn(
         name=name,
         label=head.label or study.spec.labels.get(name) or name,
@@ -149,6 +159,14 @@ def _setting_changes(study: Study, name: str | None, context: Context, place: Pl
     document, spot = study.spot(f"settings.{name}")
     there = Context(document=document, place=spot, model=context.model, data=context.data, labels={})
     return changes_of(there, study.spec.settings[name].get("base", {}), ("base",))
+
+
+def check_facts(columns: Iterable[StudyColumn], rows: Iterable[PlannedRow]) -> None:
+    """Raise UserError for a column of a fact that no row states."""
+    known = {fact for row in rows for fact in row.head.facts}
+    for column in columns:
+        if column.fact is not None and column.fact not in known:
+            raise column.document.error((*column.place, "fact"), unknown("fact", column.fact, known))
 
 
 def chosen(columns: Iterable[StudyColumn], names: Iterable[str]) -> list[StudyColumn]:

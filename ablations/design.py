@@ -4,13 +4,14 @@ Listed kinds (rows, one_factor, leave_one_out, ladder, zip) stand below one anot
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablations.factors import Context, Factor, Level, changes_of, factors, text
-from ablations.fields import Change, is_field, no_field
-from ablations.schema import BestOf, Design, RowHead, typed
+from ablations.factors import Context, Factor, Level, changes_of, factors, short_names, text
+from ablations.fields import Change, dotted, flat, is_field, no_field
+from ablations.schema import KINDS, BestOf, Design, RowHead, typed
 from ablations.source import Document, Place
 from bench.errors import UserError, unknown
 
@@ -18,6 +19,11 @@ BASE = "base"
 """The name by which edges mean the base trial, whatever its row is called."""
 
 MINUS, PLUS = "−", "+"
+
+COMBINED = ("factorial", "zip")
+"""Kinds whose rows are combinations of levels."""
+
+MOST_ROWS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,40 +58,50 @@ class Expanded:
 def expand(design: dict[str, Any], context: Context) -> Expanded:
     """The rows of a design. Raises UserError at the part that is wrong."""
     spec = typed(context.document, context.place, design, Design)
+    kinds = [kind for kind in design if kind in KINDS]
+    for kind in kinds:
+        if not getattr(spec, kind):
+            raise context.error((kind,), f"{kind} is empty: it makes no row")
+    combined = {kind: factors(context, getattr(spec, kind), (kind,)) for kind in kinds if kind in COMBINED}
+    rules, used = _rules(spec, combined, context), set[int]()
     rows: list[PlannedRow] = []
     varied: list[Factor] = []
-    for kind in design:
+    for kind in kinds:
         if kind == "one_factor":
             alone = _separate(spec, context)
             rows += _one_factor(alone, context)
             varied += alone
-        elif kind in ("factorial", "zip"):
-            together = factors(context, getattr(spec, kind), (kind,))
-            rows += _combined(together, kind, spec, context)
-            varied += together
+        elif kind in COMBINED:
+            rows += _combined(combined[kind], kind, rules, used, context)
+            varied += combined[kind]
         elif kind == "rows":
             rows += _listed(spec.rows, context)
         elif kind == "leave_one_out":
             rows += _leave_one_out(spec.leave_one_out, context)
-        elif kind == "ladder":
+        else:
             rows += _ladder(spec.ladder, context)
-    if spec.exclude and not (spec.factorial or spec.zip):
-        raise context.error(("exclude",), "exclude takes rows from factorial or zip; none here")
-    return Expanded(rows=tuple(_once(rows, context)), factors=tuple(varied), best_of=spec.best_of)
+    for number in range(len(rules)):
+        if number not in used:
+            raise context.error(("exclude", number), "this excludes nothing")
+    if kinds and not rows:
+        raise context.error(("exclude",), "this leaves no row")
+    return Expanded(rows=tuple(_once(rows)), factors=tuple(varied), best_of=spec.best_of)
 
 
-def _once(rows: list[PlannedRow], context: Context) -> Iterator[PlannedRow]:
-    """Every row once: two kinds of design bring the same base row."""
-    if not rows:
-        raise context.error((), "the design has no row")
+def _once(rows: list[PlannedRow]) -> Iterator[PlannedRow]:
+    """Every row once: kinds of design that bring the base row bring the same one, and a listed one stands for it."""
+    listed = any(row.id == BASE and not row.brought for row in rows)
     seen: dict[str, PlannedRow] = {}
     for row in rows:
-        before = seen.get(row.id)
-        if before is not None and before.brought and row.brought:
+        if row.brought and (listed or BASE in seen):
             continue
-        if before is not None or (row.id == BASE and not row.brought):
-            raise row.error(f"the id {BASE!r} is taken" if row.id == BASE else f"row id {row.id!r} stands twice")
-        seen[row.id] = row
+        if row.id == BASE and row.changes:
+            raise row.error(f"{BASE!r} is the name of the base trial; a row that changes it needs another id")
+        before = seen.setdefault(row.id, row)
+        if before is not row:
+            line, _ = before.document.position(before.place)
+            hint = "; give its level an id" if row.levels else ""
+            raise row.error(f"row id {row.id!r} stands twice, first in line {line}{hint}")
         yield row
 
 
@@ -131,13 +147,14 @@ def _separate(spec: Design, context: Context) -> list[Factor]:
 def _one_factor(varied: list[Factor], context: Context) -> Iterator[PlannedRow]:
     yield brought(context, ("one_factor",))
     several = len(varied) > 1
+    names = short_names(factor.name for factor in varied)
     for factor in varied:
         for number, level in enumerate(factor.levels):
-            name = f"{factor.label}={level.id}" if several else level.id
+            name = f"{names[factor.name]}={level.id}" if several else level.id
             yield PlannedRow(
                 id=name,
                 label=level.label,
-                group=factor.label if several else None,
+                group=context.labels.get(factor.name, names[factor.name]) if several else None,
                 document=context.document,
                 place=(*context.place, "one_factor", factor.name, number),
                 head=RowHead(id=name),
@@ -149,6 +166,7 @@ def _one_factor(varied: list[Factor], context: Context) -> Iterator[PlannedRow]:
 
 def _leave_one_out(off: dict[str, Any], context: Context) -> Iterator[PlannedRow]:
     yield brought(context, ("leave_one_out",))
+    names = short_names(off)
     for name, value in off.items():
         place = ("leave_one_out", name)
         if is_field(name):
@@ -156,8 +174,9 @@ def _leave_one_out(off: dict[str, Any], context: Context) -> Iterator[PlannedRow
         elif isinstance(value, dict):
             changes = changes_of(context, value, place)
         else:
-            raise context.error(place, no_field(name, context.model, context.data))
-        row_id = f"no-{name.rpartition('.')[2]}"
+            said = no_field(name, context.model, context.data)
+            raise context.error(place, f"{said}; or a name of your own with the fields it sets: {{FIELD: …}}")
+        row_id = f"no-{names[name]}"
         yield PlannedRow(
             id=row_id,
             label=f"{MINUS} {context.label(name)}",
@@ -175,7 +194,7 @@ def _ladder(steps: list[dict[str, Any]], context: Context) -> Iterator[PlannedRo
         place: Place = ("ladder", number)
         said = {key: step[key] for key in ("id", "label", "reported", "facts", "notes") if key in step}
         fields = {key: value for key, value in step.items() if key not in said and key != "set"}
-        mine = changes_of(context, fields, place) + changes_of(context, step.get("set", {}), (*place, "set"))
+        mine = flat(changes_of(context, fields, place) + changes_of(context, step.get("set", {}), (*place, "set")))
         if not mine:
             raise context.error(place, "a step of a ladder sets at least one field")
         below |= {change.path: change for change in mine}
@@ -183,7 +202,7 @@ def _ladder(steps: list[dict[str, Any]], context: Context) -> Iterator[PlannedRo
         head = typed(context.document, (*context.place, *place), said | {"id": name}, RowHead)
         yield PlannedRow(
             id=name,
-            label=f"{PLUS} {head.label or f'{context.label(mine[0].path[-1])} {text(mine[0].value)}'}",
+            label=f"{PLUS} {head.label or f'{context.label(dotted(mine[0].path))} {text(mine[0].value)}'}",
             document=context.document,
             place=(*context.place, *place),
             head=head,
@@ -191,26 +210,25 @@ def _ladder(steps: list[dict[str, Any]], context: Context) -> Iterator[PlannedRo
         )
 
 
-def _combined(varied: list[Factor], kind: str, spec: Design, context: Context) -> Iterator[PlannedRow]:
-    """The grid of all levels, or the levels paired in order, without what is excluded."""
-    if not varied:
-        return
-    if kind == "zip":
-        longest = max(varied, key=lambda factor: len(factor.levels))
-        for factor in varied:
-            if (count := len(factor.levels)) != len(longest.levels):
-                said = f"{factor.name} has {count} levels and {longest.name} has {len(longest.levels)}; zip pairs them"
-                raise context.error((kind, factor.name), said)
-    rules = [_rule(rule, varied, context, number) for number, rule in enumerate(spec.exclude)]
-    hits = [0] * len(rules)
+def _combined(
+    varied: list[Factor], kind: str, rules: list[dict[str, str]], used: set[int], context: Context
+) -> Iterator[PlannedRow]:
+    """The grid of all levels, or the levels paired in order, without what is excluded; which rules were `used`."""
+    counts = {factor.name: len(factor.levels) for factor in varied}
+    longest = max(counts, key=lambda name: counts[name])
+    for name, count in counts.items() if kind == "zip" else ():
+        if count != counts[longest]:
+            said = f"{name} has {count} levels and {longest} has {counts[longest]}; zip pairs them"
+            raise context.error((kind, name), said)
+    if kind == "factorial" and (size := math.prod(counts.values())) > MOST_ROWS:
+        raise context.error((kind,), f"factorial makes {size:,} rows; at most {MOST_ROWS:,}")
     every = (factor.levels for factor in varied)
     for combination in zip(*every, strict=True) if kind == "zip" else itertools.product(*every):
         levels = {factor.name: level for factor, level in zip(varied, combination, strict=True)}
         if rules:
             ids = {name: level.id for name, level in levels.items()}.items()
             matching = [number for number, rule in enumerate(rules) if rule.items() <= ids]
-            for number in matching:
-                hits[number] += 1
+            used.update(matching)
             if matching:
                 continue
         name = ":".join(level.id for level in combination)
@@ -223,21 +241,22 @@ def _combined(varied: list[Factor], kind: str, spec: Design, context: Context) -
             changes=tuple(change for level in combination for change in level.changes),
             levels=levels,
         )
-    for number, count in enumerate(hits):
-        if not count:
-            raise context.error(("exclude", number), "this excludes nothing")
 
 
-def _rule(rule: dict[str, Any], varied: list[Factor], context: Context, number: int) -> dict[str, str]:
-    """A partial combination: factor → level's id."""
-    known = {factor.name: factor for factor in varied}
-    found = {}
-    for name, value in rule.items():
-        place = ("exclude", number, name)
-        if name not in known:
-            raise context.error(place, unknown("factor", name, known))
-        ids = [level.id for level in known[name].levels]
-        if text(value) not in ids:
-            raise context.error(place, unknown(f"level of {name}", text(value), ids))
-        found[name] = text(value)
-    return found
+def _rules(spec: Design, combined: dict[str, list[Factor]], context: Context) -> list[dict[str, str]]:
+    """What is excluded, as partial combinations: factor → level's id."""
+    known: dict[str, list[str]] = {}
+    for factor in itertools.chain(*combined.values()):
+        known.setdefault(factor.name, []).extend(level.id for level in factor.levels)
+    if spec.exclude and not known:
+        raise context.error(("exclude",), "exclude takes rows from factorial or zip; none here")
+    for number, rule in enumerate(spec.exclude):
+        if not rule:
+            raise context.error(("exclude", number), "an exclusion names levels: {FACTOR: LEVEL, …}")
+        for name, value in rule.items():
+            place = ("exclude", number, name)
+            if name not in known:
+                raise context.error(place, unknown("factor", name, known))
+            if text(value) not in known[name]:
+                raise context.error(place, unknown(f"level of {name}", text(value), known[name]))
+    return [{name: text(value) for name, value in rule.items()} for rule in spec.exclude]

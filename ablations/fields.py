@@ -8,9 +8,10 @@ holds a recipe's name and what is changed of it. The input's size, channels and 
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
+from ablations.conversion import shown
 from ablations.source import Document, Place
 from bench import models, registry
 from bench.errors import UserError, unknown
@@ -50,9 +51,9 @@ class Origin:
             return UserError(f"{self.text}: {message}")
         return self.document.error(self.place, message)
 
-    def inside(self, name: str) -> "Origin":
+    def inside(self, *names: str) -> "Origin":
         """The origin of a key inside a mapping that was given as a whole."""
-        return Origin(self.document, (*self.place, name), self.text)
+        return Origin(self.document, (*self.place, *names), self.text)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,14 @@ class Change:
     path: Path
     value: Any
     origin: Origin
+
+
+class FieldProblem(UserError):
+    """A value that a field cannot have; the draft knows who gave it."""
+
+    def __init__(self, path: Path, said: str) -> None:
+        super().__init__(said)
+        self.path = path
 
 
 @dataclass
@@ -77,8 +86,9 @@ class Draft:
 
     def origin(self, path: Path) -> Origin | None:
         """Who set a field, or the section around it: all of it, or the first of its fields."""
-        if path in self.origins:
-            return self.origins[path]
+        for length in range(len(path), 0, -1):
+            if (known := self.origins.get(path[:length])) is not None:
+                return known.inside(*path[length:])
         return next((origin for known, origin in self.origins.items() if known[0] == path[0]), None)
 
     def get(self, path: Path) -> Any:
@@ -99,10 +109,10 @@ class Draft:
         """
         changes = sorted(changes, key=_rank)
         given = {change.path[0] for change in changes if change.value is not None}
-        if given >= {"train", "weights"}:
+        for training in sorted(given & {"train", "distill"}) if "weights" in given else ():
             where = next(change.origin for change in changes if change.path[0] == "weights")
             raise where.error(
-                "a trial measures weights that it trains or that it names: `train` or `weights`, not both"
+                f"a trial measures weights that it trains or that it names: `{training}` or `weights`, not both"
             )
         for change in changes:
             self._set(change)
@@ -148,7 +158,8 @@ def _flat(change: Change) -> Iterator[Change]:
             yield Change(stored((section, name)), value, change.origin.inside(name))
     else:
         kind = "a name or a mapping" if section in NAMED else "a mapping"
-        raise change.origin.error(f"{section} must be {kind}, not {change.value!r}")
+        such = ", such as {recipe: NAME}" if section == "train" else ""
+        raise change.origin.error(f"{section} must be {kind}{such}, not {shown(change.value)}")
 
 
 def flat(changes: Iterable[Change]) -> list[Change]:
@@ -190,6 +201,7 @@ def no_field(text: str, model: str | None, data: str | None) -> str:
     return unknown("field", text, paths(model, data))
 
 
+@lru_cache(maxsize=4096)
 def check_path(path: Path, model: str | None, data: str | None) -> str | None:
     """What is wrong with a field's path for a model and a data set, or None."""
     if path[0] not in TOP:
@@ -199,6 +211,14 @@ def check_path(path: Path, model: str | None, data: str | None) -> str | None:
         return None
     beside = [f"{path[0]}.{name}" for name in known] or [path[0]]
     return unknown("field", ".".join(path), beside)
+
+
+def check_fields(draft: Draft) -> None:
+    """Raise UserError for a field that there is not, for the model and the data set that were chosen in the end."""
+    model, data = draft.name("model"), draft.name("data")
+    for path, origin in draft.origins.items():
+        if said := check_path(path, model, data):
+            raise origin.error(said)
 
 
 def inner_names(section: str, model: str | None, data: str | None) -> tuple[str, ...] | None:

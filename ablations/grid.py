@@ -5,18 +5,21 @@ Nothing is measured here and nothing read from a store: the same spec gives the 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ablations.cells import Cells, GridCell, nuisance_axis
+from ablations.cells import Cells, GridCell, same
 from ablations.claims import Claims
-from ablations.columns import StudyColumn, columns
+from ablations.columns import StudyColumn, check_facts, columns
 from ablations.design import BASE, Expanded, PlannedRow, brought, expand
-from ablations.factors import Context, Factor, text
-from ablations.fields import dotted, split, stored
+from ablations.factors import Context, Factor, Level, text
+from ablations.fields import check_fields, check_path, dotted, is_field, split, stored
 from ablations.layout import Line, is_spread, laid_out, lines, spread, suffix
+from ablations.nuisance import check_apart, nuisance_axis
 from ablations.study import Study
-from ablations.trials import Trials, field_of
+from ablations.trials import ABSENT, Trials, field_of
 from bench.errors import UserError, unknown
 from bench.identity import digest
+from bench.trial import Frozen
 from bench.work import Work
 
 
@@ -78,24 +81,35 @@ def build(study: Study) -> Grid:
     """The grid of a study. Raises UserError at the place in the spec that is wrong."""
     context = _context(study, "design")
     found = columns(study, _context(study, "columns"))
-    expanded = expand(study.spec.design, context) if study.spec.design else _alone(study)
+    expanded = expand(study.spec.design, context)
+    planned = expanded.rows or (brought(_context(study, "base"), (), label=study.name),)
     axis = nuisance_axis(study, context, expanded.best_of)
+    if axis is not None:
+        check_apart(axis, planned, found)
     _refuse_fixed(study, (*expanded.factors, *(axis.factors if axis else ())))
-    base = next((row for row in expanded.rows if row.brought), None) or brought(context, ())
-    trials = Trials(study, expanded.rows, base, edges_known=axis is None)
-    rows, base_id = _with_base_row(study, expanded.rows, found, trials)
+    base = next((row for row in planned if row.brought), None) or brought(context, ())
+    trials = Trials(study, planned, base, edges_known=axis is None)
+    rows, base_id = _with_base_row(study, planned, found, trials)
     rows = [row for row in rows if not row.head.hidden]
+    if not rows:
+        raise study.error("design", "every row is hidden; a table shows at least one")
     across = laid_out(study, expanded.factors)
     table_lines = lines(rows, across, study)
-    claims = Claims(study, found, [row.id for row in rows] + [line.id for line in table_lines])
+    in_rows, in_lines = [row.id for row in rows], [line.id for line in table_lines]
+    holders = {one.name: in_rows if is_spread(one, across) else in_lines for one in found if one.quantity is not None}
+    claims = Claims(study, found, holders)
     cells = Cells(study, trials, claims, context=context, axis=axis)
+    _check_labels(study, context, found, expanded)
+    check_facts(found, planned)
     for row in rows:
         claims.check_row(row)
+        if not cells.measures(row, found):  # and so its trial need not be whole; what it says exists all the same
+            check_fields(trials.draft(row.id))
     grid_rows = tuple(_grid_row(line, found, across, cells) for line in table_lines)
     _refuse_twins(rows, found, cells)
     return Grid(
         study=study,
-        columns=tuple(spread(found, across)),
+        columns=tuple(spread(found, across, rows)),
         rows=grid_rows,
         base=base_id if any(row.id == base_id for row in grid_rows) else None,
         stub=_stub(study, [factor for factor in expanded.factors if factor not in across]),
@@ -115,17 +129,24 @@ def _context(study: Study, key: str) -> Context:
     )
 
 
-def _alone(study: Study) -> Expanded:
-    """The one row of a study without a design."""
-    row = brought(_context(study, "study"), (), label=study.name)
-    return Expanded(rows=(row,), factors=(), best_of=None)
-
-
 def _stub(study: Study, factors: list[Factor]) -> str:
     """The head of the rows' names: as the spec says, else the factors that make them."""
     if said := study.spec.labels.get("row"):
         return said
     return " · ".join(factor.label for factor in factors) or ("method" if study.spec.paper else "row")
+
+
+def _check_labels(study: Study, context: Context, found: list[StudyColumn], expanded: Expanded) -> None:
+    """Raise UserError for a label of what there is not, unless another file or the command line took it away."""
+    document, place = study.spot("labels")
+    if document is not context.document or study.setting is not None or study.sets:
+        return
+    quantities = [column.quantity.name for column in found if column.quantity]
+    own = [factor.name for factor in expanded.factors] + list(study.spec.design.get("leave_one_out", ()))
+    known = {"row", *(column.name for column in found), *quantities, *own}
+    for name in study.spec.labels:
+        if name not in known and check_path(split(name), context.model, context.data):
+            raise document.error((*place, name), context.unknown("field, factor or column", name, known))
 
 
 def _refuse_fixed(study: Study, factors: Iterable[Factor]) -> None:
@@ -143,27 +164,32 @@ def _with_base_row(
     Where a single factor makes the rows, the base row is one of its levels: the listed one that holds the base's own,
     or the row that the design brought, under its level's name.
     """
-    base = next((row for row in rows if row.brought), None)
-    measured = any(column.quantity is not None and column.needs is None for column in found)
+    base = next((row for row in rows if row.id == BASE), None)
     if base is None:
         return list(rows), _unchanged(study, rows)
-    if not measured or not study.spec.design:
+    varied = {row.alone for row in rows if row is not base}
+    if not any(varied):
         return list(rows), base.id
-    seed = study.seeds[0]
-    own = digest(trials.trial(BASE, seed)) if any(row.alone for row in rows) else None
-    same = [row for row in rows if row.alone and digest(trials.trial(row.id, seed)) == own]
-    varied = {row.alone for row in rows if not row.brought}
-    if len(varied) > 1 or None in varied:
+    whole = any(column.quantity is not None and column.needs is None for column in found)
+    own = _said(trials, BASE, whole=whole)
+    same = [row for row in rows if row.alone and _said(trials, row.id, whole=whole) == own]
+    if len(varied) > 1:
         return [row for row in rows if row not in same], base.id
     if len(same) == 1:
         trials.rows[BASE] = replace(base, id=same[0].id)
         return [row for row in rows if row is not base], same[0].id
-    level = _level_of(study, trials, str(next(iter(varied))))
+    factor = str(varied.pop())
+    level = _level_of(study, trials, factor, whole=whole)
     if level is None or level in trials.rows:
         return [row for row in rows if row not in same], base.id
-    renamed = replace(base, id=level, label=level)
+    renamed = replace(base, id=level, label=level, levels={factor: Level(id=level, label=level, changes=())})
     trials.rows |= {BASE: renamed, level: renamed}
     return [renamed if row is base else row for row in rows if row not in same], level
+
+
+def _said(trials: Trials, row_id: str, *, whole: bool) -> Any:
+    """What a row says of its trial, to be compared: the trial itself, where it is `whole`, else the fields given."""
+    return digest(trials.trial(row_id, trials.study.seeds[0])) if whole else trials.draft(row_id).values
 
 
 def _unchanged(study: Study, rows: Iterable[PlannedRow]) -> str | None:
@@ -172,13 +198,20 @@ def _unchanged(study: Study, rows: Iterable[PlannedRow]) -> str | None:
     return found[0] if len(found) == 1 and study.spec.paper is None else None
 
 
-def _level_of(study: Study, trials: Trials, factor: str) -> str | None:
-    """What the base trial says in a factor's field."""
-    path = stored(split(factor))
-    if path[0] not in study.base.values:
+def _level_of(study: Study, trials: Trials, factor: str, *, whole: bool) -> str | None:
+    """What the base trial says in a factor's field; None where it says nothing, or nothing short."""
+    if not is_field(factor):
         return None
-    value = field_of(trials.trial(BASE, study.seeds[0]), path)
-    return None if value is None and study.base.origin(path) is None else text(value)
+    path = stored(split(factor))
+    if path in study.base.origins:
+        return text(study.base.get(path))
+    if not whole:
+        return None
+    trial = trials.trial(BASE, study.seeds[0])
+    if getattr(trial, path[0]) is None:
+        return None
+    value = field_of(trial, path)
+    return None if value == ABSENT or isinstance(value, Frozen) else text(value)
 
 
 def _refuse_twins(rows: Iterable[PlannedRow], found: list[StudyColumn], cells: Cells) -> None:
@@ -191,10 +224,11 @@ def _refuse_twins(rows: Iterable[PlannedRow], found: list[StudyColumn], cells: C
         other = seen.setdefault(identity, row)
         if other is row:
             continue
-        if not row.changes:
-            raise row.error(f"row {row.id!r} changes nothing: it is the base trial, as row {other.id!r} is")
-        again = f"; change a field, or say `repeats: {other.id}`" if row.levels == {} else ""
-        raise row.error(f"row {row.id!r} is the same trial as row {other.id!r}{again}")
+        first, second = (row, other) if row.brought else (other, row)
+        if first.id == BASE or first.brought or not second.changes:
+            raise second.error(f"row {second.id!r} changes nothing: it is the base trial, as row {first.id!r} is")
+        again = f"; change a field, or say `repeats: {first.id}`" if "rows" in second.place else ""
+        raise second.error(f"row {second.id!r} is the same trial as row {first.id!r}{again}")
 
 
 def _grid_row(line: Line, found: list[StudyColumn], across: tuple[Factor, ...], cells: Cells) -> GridRow:
@@ -221,10 +255,8 @@ def _grid_row(line: Line, found: list[StudyColumn], across: tuple[Factor, ...], 
 def _cell_of_line(line: Line, column: StudyColumn, cells: Cells) -> GridCell:
     """The cell that stands once for all rows of a line. Raises UserError where they would not agree."""
     cell, *others = [cells.cell(row, column) for row in line.rows]
-    if not others:
-        return cell
     for row, other in zip(line.rows[1:], others, strict=True):
-        if (other.works, other.candidates) != (cell.works, cell.candidates):
+        if not same(cell, other):
             raise column.document.error(
                 column.place,
                 f"{column.name} is not the same for {line.rows[0].id!r} and {row.id!r}, which share a line;"

@@ -1,6 +1,5 @@
 """Layout: factors that become columns instead of rows, so that a heat map or models × data sets print as such."""
 
-import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -27,10 +26,16 @@ def laid_out(study: Study, factors: Iterable[Factor]) -> tuple[Factor, ...]:
         return ()
     wanted = study.spec.layout.columns
     known = {factor.name: factor for factor in factors}
-    for name in (names := [wanted] if isinstance(wanted, str) else wanted):
+    document, place = study.spot("layout")
+    names = [wanted] if isinstance(wanted, str) else wanted
+    if not names:
+        raise document.error((*place, "columns"), "columns names no factor; leave the layout out")
+    for number, name in enumerate(names):
+        spot = (*place, "columns") if isinstance(wanted, str) else (*place, "columns", number)
         if name not in known:
-            document, place = study.spot("layout")
-            raise document.error((*place, "columns"), unknown("factor", name, known))
+            raise document.error(spot, unknown("factor", name, known))
+        if name in names[:number]:
+            raise document.error(spot, f"factor {name!r} stands twice")
     return tuple(known[name] for name in names)
 
 
@@ -54,16 +59,21 @@ def lines(rows: Iterable[PlannedRow], across: tuple[Factor, ...], study: Study) 
     return found
 
 
-def spread(columns: list[StudyColumn], across: tuple[Factor, ...]) -> list[StudyColumn]:
-    """Columns, each quantity once for every combination of the laid-out levels, unless it stands once a line."""
+def spread(columns: list[StudyColumn], across: tuple[Factor, ...], rows: Iterable[PlannedRow]) -> list[StudyColumn]:
+    """Columns, each quantity once for every combination of laid-out levels that rows have, or once a line."""
     several = [column for column in columns if is_spread(column, across)]
     if not several:
         return columns
     first = columns.index(several[0])
+    present = {suffix(row, across): [row.levels[factor.name] for factor in across] for row in rows}
+    orders = [{level.id: number for number, level in enumerate(factor.levels)} for factor in across]
+
+    def order(one: tuple[str, list[Level]]) -> list[int]:  # the base's own level, which is not listed, comes first
+        return [known.get(level.id, -1) for known, level in zip(orders, one[1], strict=True)]
+
     found = []
-    for levels in itertools.product(*(factor.levels for factor in across)):
+    for ids, levels in sorted(present.items(), key=order):
         labels = tuple(level.label for level in levels)
-        ids = "".join(f":{level.id}" for level in levels)
         for column in several:
             alone = len(several) == 1  # then the innermost level is the head, and nothing else need be said
             label = labels[-1] if alone else column.label

@@ -16,23 +16,27 @@ from bench.trial import Frozen
 T = TypeVar("T", bound=Frozen)
 
 Positive = Annotated[int, Meta(ge=1)]
+SeedCount = Annotated[int, Meta(ge=1, le=1000)]
+# `$` alone would let a line end stand behind a name; JavaScript, which reads the schema too, has no `\\Z`
 Name = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$(?!\n)",
         max_length=80,
-        description="letters, digits and _ . + - (at most 80, a letter or digit first)",
+        description="text of letters, digits and _ . + - (at most 80, a letter or digit first)",
     ),
 ]
 StudyName = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z0-9][a-z0-9_]*$",
+        pattern=r"^[a-z0-9][a-z0-9_]*$(?!\n)",
         max_length=60,
         description="lower-case letters, digits and _ (at most 60, no _ first)",
     ),
 ]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Seeds = SeedCount | list[Seed]
+SEEDS: Any = Seeds  # as a value, which no type checker takes for a type
 
 
 class Resources(Frozen):
@@ -86,6 +90,15 @@ class Explanation(Frozen):
     set: dict[str, Any] = {}
     quantity: str | None = None  # None: the cell's own
     copied: str | None = None  # as printed in the place that `note` names
+
+
+class LevelHead(Frozen):
+    """What a level says where it says more than its value."""
+
+    id: str | int | float | None = None  # None: its value
+    label: str | None = None
+    value: Any = None  # of the factor's field, where the key is there
+    set: dict[str, Any] = {}
 
 
 class BestOf(Frozen):
@@ -144,13 +157,13 @@ class Layout(Frozen):
 
 
 class Setting(Frozen):
-    """A variation of the same design: what it changes."""
+    """A variation of the same design: what it changes. A key that is not there changes nothing."""
 
     base: dict[str, Any] = {}
-    seeds: Positive | list[Seed] | None = None
-    columns: list[Any] | None = None
-    resources: Resources | None = None
-    needs: dict[str, str] | None = None
+    seeds: Seeds = 1
+    columns: list[Any] = []
+    resources: Resources = Resources()
+    needs: dict[str, str] = {}
     question: str | None = None
 
 
@@ -166,7 +179,7 @@ class StudySpec(Frozen):
     title: str | None = None
     paper: Paper | None = None
     protocol: str | None = None  # what the reported numbers meant: input size, convention, hardware
-    seeds: Positive | list[Seed] = 1
+    seeds: Seeds = 1
     layout: Layout | None = None
     settings: dict[str, dict[str, Any]] = {}
     resources: Resources = Resources()
@@ -193,10 +206,14 @@ def typed(document: Document, place: Place, value: Any, struct: type[T]) -> T:
 
 
 def _called(place: Place) -> str:
-    """What messages call a part of a spec: its key, or the list that it is in."""
-    if not place:
-        return "a spec"
-    return f"{_called(place[:-1])}[{place[-1]}]" if isinstance(place[-1], int) else str(place[-1])
+    """What messages call a part of a spec: its key and the one around it, with the number in a list."""
+    names: list[str] = []
+    for step in place:
+        if isinstance(step, int):
+            names[-1] += f"[{step}]"
+        else:
+            names.append(step)
+    return ".".join(names[-2:]) or "a spec"
 
 
 def json_schema() -> dict[str, Any]:

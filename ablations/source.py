@@ -35,6 +35,18 @@ _PREFIXED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
+_PLAINLY = {
+    "mapping values are not allowed": "a ':' where no key can stand; mend the indent, or quote text that holds ': '",
+    "did not find expected key": "this fits nothing above; mend the indent, the brackets or the quotes",
+    "did not find expected '-' indicator": "this fits nothing above; a '-' is missing, or the indent is wrong",
+    "did not find expected node content": "a value or a closing bracket is missing here",
+    "did not find expected ',' or": "a ',' or a closing bracket is missing here",
+    "could not find expected ':'": "a key without ':'",
+    "found unexpected end of stream": "a quote that is never closed",
+    "cannot start any token": "no value can begin with this character; quote it",
+}
+"""What the parser says, and what it means to those who do not write parsers."""
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -45,13 +57,18 @@ class Document:
     name: str  # as the user wrote it, for messages
     value: Any
     marks: dict[Place, tuple[int, int]] = field(repr=False)  # line and column, from 1, of a key or a list's item
+    folder: Path = Path()  # paths in the file are relative to it
 
     def where(self, place: Place) -> str:
         """file:line:column of a place, or of the nearest one that holds it."""
+        line, column = self.position(place)
+        return f"{self.name}:{line}:{column}"
+
+    def position(self, place: Place) -> tuple[int, int]:
+        """Line and column of a place, or of the nearest one that holds it."""
         while place and place not in self.marks:
             place = place[:-1]
-        line, column = self.marks.get(place, (1, 1))
-        return f"{self.name}:{line}:{column}"
+        return self.marks.get(place, (1, 1))
 
     def error(self, place: Place, message: str) -> UserError:
         """One line that says where."""
@@ -72,15 +89,16 @@ def read(path: Path, *, name: str | None = None) -> Document:
         text = data.decode("utf-8")
     except UnicodeDecodeError as problem:
         raise UserError(f"{name}: not a text file (byte {problem.start + 1} is no UTF-8)") from problem
-    return parse(text, name=name)
+    return parse(text, name=name, folder=path.parent)
 
 
-def parse(text: str, *, name: str) -> Document:
+def parse(text: str, *, name: str, folder: Path = Path()) -> Document:
     """YAML text as a document. Raises UserError."""
     loader = None
     try:
         loader = _Loader(text)
-        return _Reader(loader, name).document()
+        value, marks = _Reader(loader, name).document()
+        return Document(name, value, marks, folder)
     except yaml.reader.ReaderError as problem:
         raise UserError(
             f"{name}: not a text file (character {problem.position + 1} is a control character)"
@@ -94,20 +112,27 @@ def parse(text: str, *, name: str) -> Document:
 
 def scalar(text: str, *, name: str) -> Any:
     """One value as it would stand behind a key: what `--set FIELD=` holds. Nothing at all is null."""
-    return parse(text, name=name).value if text.strip() else None
+    if not text.strip():
+        return None
+    try:
+        return parse(text, name="").value
+    except UserError as problem:  # no file and so no place: what stands behind it is what is wrong
+        raise UserError(f"{name}: {str(problem).partition(': ')[2]}") from problem
 
 
 def _syntax(problem: yaml.MarkedYAMLError, text: str, name: str) -> str:
     """One line for what the parser says over several."""
-    mark = problem.problem_mark or problem.context_mark
+    scanned = problem.context and problem.context.startswith(("while scanning a quoted", "while scanning a simple"))
+    mark = problem.context_mark if scanned else problem.problem_mark or problem.context_mark
     assert mark is not None
     lines = text.split("\n")
     line = lines[mark.line] if mark.line < len(lines) else ""
     indent = line[: len(line) - len(line.lstrip())]
+    said = str(problem.problem)
     if "\t" in indent or line[mark.column : mark.column + 1] == "\t":
         said = "a tab; indent with spaces"
     else:
-        said = ", ".join(part for part in (problem.context, problem.problem) if part)
+        said = next((plainly for part, plainly in _PLAINLY.items() if part in said), said)
     return f"{name}:{mark.line + 1}:{mark.column + 1}: YAML: {said}"
 
 
@@ -119,7 +144,8 @@ class _Reader:
         self.name = name
         self.marks: dict[Place, tuple[int, int]] = {}
 
-    def document(self) -> Document:
+    def document(self) -> tuple[Any, dict[Place, tuple[int, int]]]:
+        """The data, and where each part of it stands."""
         self.loader.get_event()  # the stream's start
         if isinstance(self.loader.get_event(), yaml.StreamEndEvent):
             raise UserError(f"{self.name}: empty")
@@ -128,7 +154,7 @@ class _Reader:
         after = self.loader.get_event()
         if not isinstance(after, yaml.StreamEndEvent):
             raise self.error(after, "a second document; a spec is one")
-        return Document(self.name, value, self.marks)
+        return value, self.marks
 
     def build(self, event: yaml.Event, place: Place, *, text_only: bool) -> Any:
         self.marks.setdefault(place, _position(event))

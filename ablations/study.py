@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from ablations import shipped
-from ablations.fields import Change, Draft, Origin, check_path, flat, is_field, no_field, split
+from ablations.conversion import Misfit, convert, shown
+from ablations.fields import Change, Draft, Origin, check_fields, check_path, flat, is_field, no_field, split
 from ablations.fields import Path as FieldPath
-from ablations.schema import Setting, StudySpec, typed
+from ablations.schema import SEEDS, Setting, StudySpec, typed
 from ablations.source import Document, Place, read, scalar
 from bench.errors import UserError, unknown
 
@@ -58,7 +59,7 @@ def load(
         spec = _apply_setting(spec, spots, base, setting)
     fixed = _apply_sets(base, sets)
     if seeds is not None:
-        spec = msgspec.structs.replace(spec, seeds=seeds if isinstance(seeds, int) else list(seeds))
+        spec = msgspec.structs.replace(spec, seeds=_seeds(seeds))
     study = Study(
         name=spec.study,
         path=path,
@@ -70,10 +71,29 @@ def load(
         fixed=fixed,
     )
     if not spec.columns:
-        raise study.error("columns", "columns is missing: what to measure, as a list of quantities")
-    if len(set(study.seeds)) != len(study.seeds) or not study.seeds:
-        raise study.error("seeds", f"seeds {list(study.seeds)}: each once, and at least one")
+        lack = "is empty" if "columns" in spots else "is missing"
+        raise study.error("columns", f"columns {lack}: what to measure, as a list of quantities")
+    if said := _seeds_problem(study.seeds):
+        raise study.error("seeds", said)
     return study
+
+
+def _seeds_problem(seeds: tuple[int, ...]) -> str | None:
+    twice = next((seed for number, seed in enumerate(seeds) if seed in seeds[:number]), None)
+    if twice is not None:
+        return f"seed {twice} stands twice"
+    return None if seeds else "seeds is empty: at least one"
+
+
+def _seeds(given: int | Sequence[int]) -> int | list[int]:
+    """Seeds from the command line, checked like the spec's."""
+    try:
+        seeds: int | list[int] = convert(given if isinstance(given, int) else list(given), SEEDS)
+    except Misfit as problem:
+        raise UserError(problem.line("seeds" + "".join(f"[{step}]" for step in problem.place))) from problem
+    if isinstance(seeds, list) and (said := _seeds_problem(tuple(seeds))):
+        raise UserError(said)
+    return seeds
 
 
 def _documents(path: Path) -> list[Document]:
@@ -83,9 +103,10 @@ def _documents(path: Path) -> list[Document]:
     where: tuple[Document, Place] | None = None
     while True:
         resolved = path.resolve()
-        if resolved in seen or len(seen) >= DEEPEST:
-            assert where is not None
+        if where is not None and resolved in seen:
             raise where[0].error(where[1], "extends itself: " + " → ".join(p.name for p in [*seen, resolved]))
+        if where is not None and len(seen) >= DEEPEST:
+            raise where[0].error(where[1], f"more than {DEEPEST} specs extend each other")
         seen.append(resolved)
         document = read(path, name=_shown(path))
         chain.insert(0, document)
@@ -95,11 +116,11 @@ def _documents(path: Path) -> list[Document]:
         if parent is None:
             return chain
         where = (document, ("extends",))
-        if not isinstance(parent, str):
-            raise document.error(("extends",), f"extends must be a path or a shipped name, not {parent!r}")
-        beside = path.parent / parent
+        if not isinstance(parent, str) or not parent:
+            raise document.error(("extends",), f"extends must be a path or a shipped name, not {shown(parent)}")
+        beside = path.parent / Path(parent).expanduser()
         try:
-            path = beside if beside.exists() else shipped.find(parent)
+            path = beside if beside.is_file() else shipped.find(parent)
         except UserError as problem:
             raise document.error(("extends",), str(problem)) from problem
 
@@ -117,12 +138,15 @@ def _take(spec: StudySpec, spots: dict[str, tuple[Document, Place]], base: Draft
     raw = document.value
     said = typed(document, (), raw, StudySpec)
     changed = {key: getattr(said, key) for key in raw if key not in ("base", "settings", "extends")}
-    for name, value in (raw.get("settings") or {}).items():
-        typed(document, ("settings", name), value, Setting)
-        spots[f"settings.{name}"] = (document, ("settings", name))
     changed["settings"] = spec.settings | said.settings
     spots |= {key: (document, (key,)) for key in raw}
     base.set(_changes(base, said.base, document, ("base",)))
+    for name, value in said.settings.items():
+        setting = typed(document, ("settings", name), value, Setting)
+        spots[f"settings.{name}"] = (document, ("settings", name))
+        varied = base.copy()
+        varied.set(_changes(base, setting.base, document, ("settings", name, "base")))
+        check_fields(varied)  # here, so that a mistake is seen before the setting is chosen
     return msgspec.structs.replace(spec, **changed)
 
 
@@ -156,7 +180,7 @@ def _apply_sets(base: Draft, sets: Iterable[str]) -> dict[FieldPath, Origin]:
     for text in sets:
         name, equals, value = text.partition("=")
         origin = Origin(None, (), f"--set {text}")
-        if not equals:
+        if not equals or not name:
             raise origin.error("must be FIELD=VALUE, such as --set train.epochs=5")
         if said := check_path(split(name), base.name("model"), base.name("data")):
             raise origin.error(said)

@@ -1,19 +1,23 @@
 """Rows as trials: each row's draft, what it resolves to for a seed, and the trainings that stand behind."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from ablations.design import BASE, PlannedRow
-from ablations.fields import Change, Draft, Path
-from ablations.resolve import Edge, NoSource, resolve
+from ablations.edges import Edge, NoSource
+from ablations.fields import Change, Draft, FieldProblem, Path
+from ablations.resolve import resolve
 from ablations.study import Study
 from bench.errors import unknown
 from bench.identity import weights_key
 from bench.record import TRAIN
 from bench.trial import Source, Train, Trial
 from bench.work import Work
+
+ABSENT = ""
+"""What a trial says of a field that its model or its data do not have."""
 
 
 class Trials:
@@ -55,6 +59,9 @@ class Trials:
         self._resolving.append(row_id)
         try:
             return resolve(draft, seed=seed, find=lambda edge: self._source(edge, seed))
+        except FieldProblem as problem:  # nobody set the field
+            row = self.rows[row_id]
+            raise (row.error(str(problem)) if row.changes else self.study.error("base", str(problem))) from problem
         finally:
             self._resolving.pop()
 
@@ -77,18 +84,24 @@ class Trials:
             return None
         key = str(weights_key(trial))
         if key not in self.trainings:
-            needed = [source for source in (trial.train.start, trial.distill and trial.distill.teacher) if source]
             self.trainings[key] = Work(
                 key=key,
                 measure=TRAIN,
                 version=trial.train.version,
                 trial=msgspec.structs.replace(trial, evaluate=None, weights=None),
                 weights_key=key,
-                after=tuple(dict.fromkeys(source.ref for source in needed if source.kind == "trial")),
+                after=tuple(dict.fromkeys(source.ref for source in _needed(trial) if source.kind == "trial")),
                 label=self.label(trial, row_id),
                 timeout_s=self.timeout_s,
             )
         return key
+
+    def behind(self, trial: Trial) -> Iterator[Work]:
+        """The trainings whose weights a trial starts from, is taught by or measures, and those behind them."""
+        for source in (*_needed(trial), trial.weights):
+            if source is not None and source.kind == "trial":
+                training = self.trainings[source.ref]
+                yield from (training, *self.behind(training.trial))
 
     def label(self, trial: Trial, row_id: str) -> str:
         """What people read of a piece of work: study/row:seed0."""
@@ -102,15 +115,22 @@ class Trials:
         return None if minutes is None else minutes * 60
 
 
+def _needed(trial: Trial) -> list[Source]:
+    """The weights that a training starts from and is taught by."""
+    start = None if trial.train is None else trial.train.start
+    teacher = None if trial.distill is None else trial.distill.teacher
+    return [source for source in (start, teacher) if source is not None]
+
+
 def field_of(trial: Trial, path: Path) -> Any:
-    """A resolved field, where a spec's path points."""
+    """A resolved field, where a spec's path points; ABSENT for what the trial's model or data do not have."""
     section = getattr(trial, path[0])
     if len(path) == 1:
         return section.name if hasattr(section, "name") else section
     if path[0] == "model" and path[1] != "name":
-        return section.knobs.get(path[1])
+        return section.knobs.get(path[1], ABSENT)
     if path[0] == "data" and section is not None and path[1] not in ("name", "subset"):
-        return section.options.get(path[1])
+        return section.options.get(path[1], ABSENT)
     if isinstance(section, Train) and path[1] == "from":
         return section.start
     return getattr(section, path[1], None)

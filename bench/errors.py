@@ -17,6 +17,9 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Bad input: one line, lower case, that says what is wrong and what is allowed."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in message))
+
 
 class Invalid(UserError):
     """A trial that cannot be: the reason names the rule and what it allows."""
@@ -48,6 +51,8 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
 def unknown(kind: str, name: object, allowed: Iterable[str], *, most: int = 12) -> str:
     """One line for a name that does not exist: the nearest one where there is one, else what is allowed."""
     choices = sorted(allowed)
+    if not choices:
+        return f"no {kind} {str(name)!r}; there is none here"
     match = nearest(str(name), choices)
     if match is not None:
         return f"no {kind} {str(name)!r}; nearest: {match!r}"

@@ -56,7 +56,7 @@ class Source(Frozen):
 class Train(Frozen):
     """A training recipe with nothing left open. `image` is the training resolution in pixels."""
 
-    image: int
+    image: Annotated[int, Meta(ge=1)]
     epochs: Annotated[int, Meta(ge=1)]
     batch: Annotated[int, Meta(ge=1)]
     optimizer: Literal["adamw"]
@@ -85,7 +85,7 @@ class Distill(Frozen):
 class Evaluate(Frozen):
     """The protocol of an accuracy: resize so that the crop is `crop` of the shorter side, centre crop at `image`."""
 
-    image: int
+    image: Annotated[int, Meta(ge=1)]
     crop: Annotated[float, Meta(gt=0, le=1)] = 1.0
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
     split: Literal["report", "selection"] = "report"

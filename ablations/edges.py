@@ -1,0 +1,76 @@
+"""Edges: the weights that a trial starts from, is taught by or measures, as a spec names them."""
+
+from collections.abc import Callable
+from pathlib import Path as FilePath
+from typing import Any, Literal
+
+from ablations.conversion import Misfit, convert
+from ablations.fields import Draft, FieldProblem, Path
+from ablations.schema import Seed
+from bench import models
+from bench.errors import UserError
+from bench.trial import Frozen, Source
+
+WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".npz")
+
+
+class Edge(Frozen):
+    """Weights of another row of the same study."""
+
+    row: str
+    seed: Seed | Literal["same"] = "same"
+
+
+class Published(Frozen):
+    """Weights that a library publishes."""
+
+    published: str
+
+
+class File(Frozen):
+    """Weights in a file."""
+
+    file: str
+
+
+FindSource = Callable[[Edge], Source]
+
+
+class NoSource(UserError):
+    """An edge that leads to no weights; whoever follows it knows the field that states it."""
+
+
+def source(draft: Draft, value: Any, path: Path, find: FindSource) -> Source | None:
+    """Weights of a row, a published checkpoint's name, or a file."""
+    if value is None:
+        return None
+    if named := isinstance(value, str):
+        value = {"file": value} if "/" in value or value.endswith(WEIGHT_SUFFIXES) else {"published": value}
+    try:
+        if isinstance(value, dict) and "row" in value:
+            return find(convert(value, Edge))
+        if isinstance(value, dict) and "file" in value:
+            origin = draft.origin(path)
+            folder = origin.document.folder if origin and origin.document else FilePath()
+            file = FilePath(convert(value, File).file).expanduser()
+            return Source(kind="file", ref=str((folder / file).absolute()))
+        if isinstance(value, dict) and "published" in value:
+            return Source(kind="published", ref=_published(convert(value, Published).published))
+    except Misfit as problem:
+        inner = (*path, *map(str, problem.place))
+        raise FieldProblem(inner, problem.line(".".join(inner))) from problem
+    except NoSource as problem:
+        hint = "; the weights of a row are {row: ID}" if named else ""
+        raise FieldProblem(path, f"{problem}{hint}") from problem
+    name = ".".join(path)
+    raise FieldProblem(path, f"{name} must be {{row: ID}}, {{published: NAME}}, {{file: PATH}}, a name or a path")
+
+
+def _published(name: str) -> str:
+    try:
+        canonical = models.canonical_name(name)
+    except UserError as problem:
+        raise NoSource(str(problem)) from problem
+    if canonical in models.our_names():
+        raise NoSource(f"nobody publishes weights of {name!r}")
+    return canonical
