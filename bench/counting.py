@@ -108,7 +108,7 @@ def of_model(model: Model, input: Input, *, convention: str = "macs") -> Counts:
     try:
         return count(skeleton.of(model, input), (torch.empty(shape, device="meta"),), convention=convention)
     except RuntimeError as problem:
-        if not isinstance(problem, NotImplementedError) and "meta tensor" not in str(problem):
+        if not models.wants_values(problem):
             raise
     return count(models.build(model, input).eval(), (torch.zeros(shape),), convention=convention)
 

@@ -25,7 +25,9 @@ def _built(model: bytes, input: Input) -> "nn.Module":
     try:
         with torch.device("meta"):
             module = models.build(decoded, input)
-    except NotImplementedError:  # a few read values while they are built (torchvision's RegNet)
+    except RuntimeError as problem:  # a few read values while they are built (torchvision's RegNet)
+        if not models.wants_values(problem):
+            raise
         module = models.build(decoded, input).to("meta")
     return module.eval()
 

@@ -144,8 +144,6 @@ class SwinTransformer(swin_transformer.SwinTransformer):
                 attention = self.get_submodule(name.rpartition(".")[0])
                 assert isinstance(attention, WindowAttention | swin_transformer.WindowAttention)
                 with warnings.catch_warnings():  # of how timm's interpolation indexes
-                    warnings.filterwarnings(
-                        "ignore", r"torch\.searchsorted\(\)|Using a non-tuple sequence", UserWarning
-                    )
+                    warnings.filterwarnings("ignore", r"torch\.searchsorted|Using a non-tuple", UserWarning)
                     adapted[name] = resize_rel_pos_bias_table(value, attention.window_size, tuple(own[name].shape))
         return adapted

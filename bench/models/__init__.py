@@ -87,6 +87,11 @@ def check(model: Model, input_: Input) -> list[str]:
     return list(notes(knobs, input_)) if notes else []
 
 
+def wants_values(problem: Exception) -> bool:
+    """Whether something asked for the values of meta tensors, which have none. Torch says so in more than one way."""
+    return isinstance(problem, NotImplementedError) or "meta tensor" in str(problem)
+
+
 def build(model: Model, input_: Input, *, dropout: float = 0.0, drop_path: float = 0.0) -> "nn.Module":
     """The module, on the current default device (use `with torch.device("meta")` for shapes alone).
 

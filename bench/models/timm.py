@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import Invalid, Needs, UserError
+from bench.models import wants_values
 from bench.trial import Input
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ def build(name: str, arguments: dict[str, Any], input: Input, *, dropout: float,
             refused = REFUSED.search(str(problem))
             if refused is None or rates.pop(refused[1], 1.0):
                 raise
-        except NotImplementedError:  # values were asked of meta tensors: this model is not built without them
-            raise
         except (AssertionError, RuntimeError, ValueError) as problem:
+            if wants_values(problem):
+                raise
             raise Invalid(f"timm:{name} at {input.image}: {str(problem).splitlines()[0]}") from problem
 
 

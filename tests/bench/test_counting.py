@@ -215,6 +215,7 @@ class Doubled(torch.autograd.Function):
         return gradient, None
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # torch 2.11's compiler, of itself
 def test_no_wrapping_hides_a_product():
     linear = nn.Linear(5, 7)
     x = torch.zeros(2, 3, 5)
@@ -292,7 +293,7 @@ def test_an_operator_made_of_functions_or_of_sparse_matrices_is_refused_by_name(
             counting.count(module, (torch.zeros(1, 2, 8, 16),))
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_a_module_that_torchscript_runs_is_refused_by_name():
     traced = torch.jit.trace(nn.Linear(5, 5), torch.zeros(1, 5))
     with pytest.raises(Invalid, match=r"^cannot count 1 in TorchScript; count the module that it was made from$"):
