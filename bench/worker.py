@@ -111,6 +111,8 @@ def _do(work: Work, store: Store, mine: Lease, *, say: Say, stop: Stop) -> Recor
         progress=lambda said: say(Event(event="progress", key=work.key, attempt=name, progress=said)),
     )
     record = attempt(work, store, name, watch)
+    if stop.asked and record.failure is not None:  # our own interruption, which a library turned into an error of its
+        raise Interrupted  # own: numpy does when it is interrupted while it is imported
     store.append(record)
     return record
 

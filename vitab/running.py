@@ -31,10 +31,10 @@ def main(options: argparse.Namespace) -> int:
         journal.write(store, one)
     workers = options.workers or planning.cores()
     try:
-        failed = measure(chosen, store, workers=workers, here=options.on == "debug", retry_failed=options.retry_failed)
+        here = options.on == "debug"
+        snapshot = measure(chosen, store, workers=workers, here=here, retry_failed=options.retry_failed)
     except BrokenPipeError as gone:  # `vitab run … 2>&1 | head`
         raise KeyboardInterrupt("stopped: nobody reads what is said") from gone
-    snapshot = store.read()
     for problem in snapshot.problems:
         sys.stderr.write(f"{store.path.name}: {problem}\n")
     for number, one in enumerate(chosen):
@@ -42,11 +42,11 @@ def main(options: argparse.Namespace) -> int:
             print()
         table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
         print(render(part(table, columns=one.columns, rows=one.rows), options.form).rstrip())
-    return 1 if failed else 0
+    return 1 if failed(chosen, snapshot) else 0
 
 
-def measure(chosen: Sequence[Selection], store: Store, *, workers: int, here: bool, retry_failed: bool) -> bool:
-    """Do what is missing, round after round until nothing is; whether something failed, now or earlier."""
+def measure(chosen: Sequence[Selection], store: Store, *, workers: int, here: bool, retry_failed: bool) -> Snapshot:
+    """Do what is missing, round after round until nothing is; the store as it is then."""
     todo: list[Work] = []
     snapshot = Snapshot()
     for round_ in range(ROUNDS):
@@ -68,10 +68,14 @@ def measure(chosen: Sequence[Selection], store: Store, *, workers: int, here: bo
             run = _here if here else _spread
             run(todo, store, workers, _listener(progress))
     snapshot = store.read(snapshot)
-    failed = {work.key for one in chosen for work in works(one, snapshot) if plan.failed(work, snapshot)}
-    if failed:
-        sys.stderr.write(f"{len(failed)} failed; --retry-failed tries them again\n")
-    return bool(failed)
+    if failures := failed(chosen, snapshot):
+        sys.stderr.write(f"{failures} failed; --retry-failed tries them again\n")
+    return snapshot
+
+
+def failed(chosen: Sequence[Selection], snapshot: Snapshot) -> int:
+    """How many pieces of work have failed, now or earlier, and nothing else."""
+    return len({work.key for one in chosen for work in works(one, snapshot) if plan.failed(work, snapshot)})
 
 
 def _spread(todo: list[Work], store: Store, workers: int, on_event: local.OnEvent) -> None:

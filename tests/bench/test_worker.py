@@ -130,10 +130,11 @@ def test_a_users_file_that_hides_a_package_of_ours_is_one_line(tmp_path):
     )
 
 
-def test_sigterm_ends_a_worker_without_a_record_and_lets_the_lease_go(tmp_path):
+@pytest.mark.parametrize("act", ["sleep 60", "swallow 60"])
+def test_sigterm_ends_a_worker_without_a_record_and_lets_the_lease_go(tmp_path, act):
     store = Store(tmp_path)
     process = subprocess.Popen(_command(store), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment())
-    process.stdin.write(_lines(_work("sleep 60")))
+    process.stdin.write(_lines(_work(act)))
     process.stdin.flush()
     _until(lambda: store.read().starts)
     process.send_signal(signal.SIGINT)  # for the parent to decide

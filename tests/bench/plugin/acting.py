@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from bench.errors import Diverged, Invalid, Needs
+from bench.errors import Diverged, Interrupted, Invalid, Needs
 from bench.record import Quantity
 from bench.subject import Subject
 from bench.trial import Trial
@@ -23,6 +23,11 @@ def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:
     value = float(trial.seed**2)
     if act == "sleep":
         time.sleep(float(argument))
+    elif act == "swallow":  # as a library that is interrupted while it is imported
+        try:
+            time.sleep(float(argument))
+        except Interrupted:
+            raise RecursionError("maximum recursion depth exceeded") from None
     elif act == "hog":  # one call into C that keeps the interpreter's lock for hours
         (subject.store / "hogging").touch()
         re.match(r"(a+)+$", "a" * 50 + "b")
