@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -73,6 +74,7 @@ class Cells:
         self.context = context  # of the design
         self.axis = axis
         self.notes: dict[str, list[str]] = {}  # row → what is built otherwise than the reader may think
+        self._checked: dict[str, Trial] = {}  # row → the trial that was checked last
 
     def cell(self, row: PlannedRow, column: StudyColumn) -> GridCell:
         """One row's cell. Raises UserError at the place in the spec that is wrong."""
@@ -81,23 +83,23 @@ class Cells:
             other = self.cell(self.repeated(row), column)
             return replace(other, claims=self.claims.of(row, column), note=note or other.note)
         quantity = self._quantity(row, column)
-        cell = GridCell(quantity=quantity.name, unit=quantity.unit, claims=self.claims.of(row, column), note=note)
+        claims = self.claims.of(row, column)
+        filled = partial(GridCell, quantity=quantity.name, unit=quantity.unit, claims=claims, note=note)
         if needs := self.needs(row, column):
-            return replace(cell, needs=needs)
+            return filled(needs=needs)
         draft = self.trials.draft(row.id, column.changes)
-        if explanation := self._explanation(row, column, draft, quantity.name):
-            cell = replace(cell, explanation=explanation)
+        filled = partial(filled, explanation=self._explanation(row, column, draft, quantity.name))
         try:
             if self.axis is not None:
-                return self._candidates(cell, row, draft, quantity, self.axis)
+                return filled(**self._best(row, draft, quantity, self.axis))
             works, matter = self._works(row, draft, quantity)
         except Invalid as problem:
             if self.study.spec.invalid == "stop":
                 raise self._stop(row, column, str(problem)) from problem
-            return replace(cell, invalid=str(problem))
+            return filled(invalid=str(problem))
         except _Lacking as lack:
-            return replace(cell, needs=str(lack))
-        return replace(cell, works=works, seeds_matter=matter)
+            return filled(needs=str(lack))
+        return filled(works=works, seeds_matter=matter)
 
     def _stop(self, row: PlannedRow, column: StudyColumn, reason: str) -> UserError:
         """What is said of an invalid cell: at the row's place, or at the column's that alone makes it so."""
@@ -191,13 +193,15 @@ class Cells:
 
     def _check(self, row: PlannedRow, trial: Trial, depends: tuple[str, ...], quantity: QuantityFacts) -> None:
         """Raise Invalid for what cannot be, _Lacking for what cannot be measured; keep what has to be said."""
-        known = self.notes.setdefault(row.id, [])
-        known += [note for note in check(trial) if note not in known]
-        for training in self.trials.behind(trial):
-            try:
-                check(training.trial)
-            except Invalid as problem:
-                raise Invalid(f"weights of {training.label}: {problem}") from problem
+        if self._checked.get(row.id) is not trial:  # most columns measure the row's own
+            known = self.notes.setdefault(row.id, [])
+            known += [note for note in check(trial) if note not in known]
+            for training in self.trials.behind(trial):
+                try:
+                    check(training.trial)
+                except Invalid as problem:
+                    raise Invalid(f"weights of {training.label}: {problem}") from problem
+            self._checked[row.id] = trial
         if "weights" in depends and trial.train is None and trial.weights is None:
             raise _Lacking("weights: a `train` section, or `weights:` to be measured")
         if "data" in depends and trial.data is None:
@@ -220,10 +224,8 @@ class Cells:
             timeout_s=self.trials.timeout_s,
         )
 
-    def _candidates(
-        self, cell: GridCell, row: PlannedRow, draft: Draft, quantity: QuantityFacts, axis: NuisanceAxis
-    ) -> GridCell:
-        """A cell whose value is that of the level which the selection split prefers."""
+    def _best(self, row: PlannedRow, draft: Draft, quantity: QuantityFacts, axis: NuisanceAxis) -> dict[str, Any]:
+        """What a cell holds whose value is that of the level which the selection split prefers."""
         candidates = []
         matter = False
         for levels in itertools.product(*(factor.levels for factor in axis.factors)):
@@ -238,8 +240,8 @@ class Cells:
                 raise Invalid(f"{label}: {problem}") from problem
             candidates.append(Candidate(label=label, selection=selection, works=works))
         if len({_keys(candidate.works) for candidate in candidates}) == 1:
-            return replace(cell, works=candidates[0].works, seeds_matter=matter)  # a count, say, that no level changes
-        return replace(cell, candidates=tuple(candidates), selected_by=axis.by.name, seeds_matter=matter)
+            return {"works": candidates[0].works, "seeds_matter": matter}  # a count, say, that no level changes
+        return {"candidates": tuple(candidates), "selected_by": axis.by.name, "seeds_matter": matter}
 
     def _explanation(
         self, row: PlannedRow, column: StudyColumn, draft: Draft, quantity: str
@@ -270,14 +272,10 @@ class Cells:
         return SecondComputation(note=said.note, quantity=facts.name, works=works, said=described)
 
 
-def same(one: GridCell, other: GridCell) -> bool:
-    """Whether two cells hold the same: their work is, whatever it is called, or the reason why there is none."""
-    said = [(cell.invalid, cell.needs, _keys(cell.works), _choices(cell)) for cell in (one, other)]
-    return said[0] == said[1]
-
-
-def _choices(cell: GridCell) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    return [(_keys(candidate.selection), _keys(candidate.works)) for candidate in cell.candidates]
+def content(cell: GridCell) -> tuple[Any, ...]:
+    """What a cell holds, whatever its work is called: equal where two cells show the same."""
+    choices = tuple((_keys(candidate.selection), _keys(candidate.works)) for candidate in cell.candidates)
+    return cell.invalid, cell.needs, _keys(cell.works), choices
 
 
 def _keys(works: Iterable[Work]) -> tuple[str, ...]:

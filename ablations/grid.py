@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ablations.cells import Cells, GridCell, same
+from ablations.cells import Cells, GridCell, content
 from ablations.claims import Claims
 from ablations.columns import StudyColumn, check_facts, columns
 from ablations.design import BASE, Expanded, PlannedRow, brought, expand
@@ -256,10 +256,11 @@ def _cell_of_line(line: Line, column: StudyColumn, cells: Cells) -> GridCell:
     """The cell that stands once for all rows of a line. Raises UserError where they would not agree."""
     cell, *others = [cells.cell(row, column) for row in line.rows]
     for row, other in zip(line.rows[1:], others, strict=True):
-        if not same(cell, other):
+        if content(cell) != content(other):
             raise column.document.error(
                 column.place,
                 f"{column.name} is not the same for {line.rows[0].id!r} and {row.id!r}, which share a line;"
                 " `spread: true` shows both",
             )
-    return replace(cell, claims=cell.claims or cells.claims.of_line(line.id, column))
+    claims = cell.claims or cells.claims.of_line(line.id, column)
+    return replace(cell, claims=claims) if claims else cell

@@ -16,7 +16,8 @@ from bench.trial import Frozen
 T = TypeVar("T", bound=Frozen)
 
 Positive = Annotated[int, Meta(ge=1)]
-SeedCount = Annotated[int, Meta(ge=1, le=1000)]
+MOST_SEEDS = 1000
+SeedCount = Annotated[int, Meta(ge=1, le=MOST_SEEDS)]
 # `$` alone would let a line end stand behind a name; JavaScript, which reads the schema too, has no `\\Z`
 Name = Annotated[
     str,

@@ -1,5 +1,6 @@
 """A spec file, with what it extends, its setting and the command line's changes, as one study."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from ablations import shipped
 from ablations.conversion import Misfit, convert, shown
 from ablations.fields import Change, Draft, Origin, check_fields, check_path, flat, is_field, no_field, split
 from ablations.fields import Path as FieldPath
-from ablations.schema import SEEDS, Setting, StudySpec, typed
+from ablations.schema import MOST_SEEDS, SEEDS, Setting, StudySpec, typed
 from ablations.source import Document, Place, read, scalar
 from bench.errors import UserError, unknown
 
@@ -79,10 +80,12 @@ def load(
 
 
 def _seeds_problem(seeds: tuple[int, ...]) -> str | None:
-    twice = next((seed for number, seed in enumerate(seeds) if seed in seeds[:number]), None)
-    if twice is not None:
-        return f"seed {twice} stands twice"
-    return None if seeds else "seeds is empty: at least one"
+    if not seeds:
+        return "seeds is empty: at least one"
+    if len(seeds) > MOST_SEEDS:
+        return f"{len(seeds):,} seeds; at most {MOST_SEEDS:,}"
+    twice = [seed for seed, count in Counter(seeds).items() if count > 1]
+    return f"seed {twice[0]} stands twice" if twice else None
 
 
 def _seeds(given: int | Sequence[int]) -> int | list[int]:
