@@ -171,20 +171,25 @@ def _with_base_row(
     if not any(varied):
         return list(rows), base.id
     whole = any(column.quantity is not None and column.needs is None for column in found)
+    factor = varied.pop() if len(varied) == 1 else None
+    level = None if factor is None else _level_of(study, trials, factor, whole=whole)
+    if factor is not None and level is not None:  # before others start from it, and say from which row
+        levels = {factor: Level(id=level, label=level, changes=())}
+        trials.rows[BASE] = replace(base, id=level, label=level, levels=levels)
     own = _said(trials, BASE, whole=whole)
-    same = [row for row in rows if row.alone and _said(trials, row.id, whole=whole) == own]
-    if len(varied) > 1:
-        return [row for row in rows if row not in same], base.id
-    if len(same) == 1:
-        trials.rows[BASE] = replace(base, id=same[0].id)
-        return [row for row in rows if row is not base], same[0].id
-    factor = str(varied.pop())
-    level = _level_of(study, trials, factor, whole=whole)
+    same: dict[str, PlannedRow] = {}  # factor → the first of its rows that holds what the base does
+    for row in rows:
+        if row.alone and row.alone not in same and _said(trials, row.id, whole=whole) == own:
+            same[row.alone] = row
+    if factor in same:
+        trials.rows[BASE] = replace(base, id=same[factor].id)
+        return [row for row in rows if row is not base], same[factor].id
+    others = [row for row in rows if row.alone is None or row is not same.get(row.alone)]
     if level is None or level in trials.rows:
-        return [row for row in rows if row not in same], base.id
-    renamed = replace(base, id=level, label=level, levels={factor: Level(id=level, label=level, changes=())})
-    trials.rows |= {BASE: renamed, level: renamed}
-    return [renamed if row is base else row for row in rows if row not in same], level
+        trials.rows[BASE] = base
+        return others, base.id
+    renamed = trials.rows[level] = trials.rows[BASE]
+    return [renamed if row is base else row for row in others], level
 
 
 def _said(trials: Trials, row_id: str, *, whole: bool) -> Any:

@@ -17,7 +17,7 @@ from bench.trial import Source, Train, Trial
 from bench.work import Work
 
 ABSENT = ""
-"""What a trial says of a field that its model or its data do not have."""
+"""What a trial says of a field that it, its model or its data do not have."""
 
 
 class Trials:
@@ -123,13 +123,15 @@ def _needed(trial: Trial) -> list[Source]:
 
 
 def field_of(trial: Trial, path: Path) -> Any:
-    """A resolved field, where a spec's path points; ABSENT for what the trial's model or data do not have."""
+    """A resolved field, where a spec's path points; ABSENT for what the trial or its model or data do not have."""
     section = getattr(trial, path[0])
+    if section is None:
+        return ABSENT
     if len(path) == 1:
         return section.name if hasattr(section, "name") else section
     if path[0] == "model" and path[1] != "name":
         return section.knobs.get(path[1], ABSENT)
-    if path[0] == "data" and section is not None and path[1] not in ("name", "subset"):
+    if path[0] == "data" and path[1] not in ("name", "subset"):
         return section.options.get(path[1], ABSENT)
     if isinstance(section, Train) and path[1] == "from":
         return section.start
