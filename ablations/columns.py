@@ -1,6 +1,6 @@
 """Columns: what a table shows of every row. Quantities that are measured, fields of the trial, facts of the row."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -169,15 +169,20 @@ def check_facts(columns: Iterable[StudyColumn], rows: Iterable[PlannedRow]) -> N
             raise column.document.error((*column.place, "fact"), unknown("fact", column.fact, known))
 
 
-def chosen(columns: Iterable[StudyColumn], names: Iterable[str]) -> list[StudyColumn]:
-    """The columns that a call names, by name or quantity. Raises UserError with the nearest."""
-    known = [column for column in columns if column.quantity is not None]
-    found: list[StudyColumn] = []
+def called(columns: Iterable[StudyColumn], name: str) -> list[StudyColumn]:
+    """The columns that a name means: that of a column, of what a layout spread, or of a quantity."""
+    measured = [column for column in columns if column.quantity is not None]
+    return [column for column in measured if name in (column.name, column.source)] or [
+        column for column in measured if column.quantity and column.quantity.name == name
+    ]
+
+
+def chosen(columns: Sequence[StudyColumn], names: Iterable[str]) -> list[StudyColumn]:
+    """The columns that a call names, each once. Raises UserError with the nearest."""
+    found: dict[str, StudyColumn] = {}
     for name in names:
-        matching = [column for column in known if name in (column.name, column.source)] or [
-            column for column in known if column.quantity and column.quantity.name == name
-        ]
+        matching = called(columns, name)
         if not matching:
-            raise UserError(unknown("column", name, [column.name for column in known]))
-        found += [column for column in matching if column not in found]
-    return found
+            raise UserError(unknown("column", name, {column.name for column in columns if column.quantity}))
+        found |= {column.name: column for column in matching}
+    return list(found.values())

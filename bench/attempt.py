@@ -96,19 +96,24 @@ def _prepare(work: Work, store: Store, subject: Subject) -> None:
     """What work needs before it begins: its weights, its threads, a device."""
     for key in work.after:
         if not store.weights_ready(key):
-            raise Upstream(_why_missing(key, store))
+            raise _missing_weights(key, store)
     if work.weights_key is not None and store.weights_ready(work.weights_key):
         subject.weights_folder = store.weights_folder(work.weights_key)
     _set_threads(work.trial.execution.threads)
     subject.device = work.trial.execution.device or _device()
 
 
-def _why_missing(key: str, store: Store) -> str:
+def _missing_weights(key: str, store: Store) -> Exception:
+    """Why weights are not there, as what failed to make them says."""
     record = store.read().records.get(key)
     if record is None or record.failure is None:
-        return f"weights {key} are not in the store"
+        return Upstream(f"weights {key} are not in the store")
     failure = record.failure
-    return failure.reason if failure.kind == "upstream" else f"its weights {key}: {failure.kind}: {failure.reason}"
+    if failure.kind == "needs":
+        return Needs(failure.reason)
+    if failure.kind == "upstream":
+        return Upstream(failure.reason)
+    return Upstream(f"its weights {key}: {failure.kind}: {failure.reason}")
 
 
 def _set_threads(count: int) -> None:

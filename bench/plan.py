@@ -24,8 +24,9 @@ def missing(
 ) -> list[Work]:
     """What has to be done, weights before what needs them; equal keys once, otherwise in the order given.
 
-    Left out: what has a record that serves, what failed before (unless it is to be tried again), and trainings whose
-    weights are complete or that nothing missing needs. Raises UserError for trainings that wait for each other.
+    Left out: what has a record that serves, what failed before (unless it is to be tried again; what lacked something
+    always is), and trainings whose weights are complete or that nothing missing needs. Raises UserError for trainings
+    that wait for each other.
     """
     unique: dict[str, Work] = {}
     for work in works:
@@ -67,9 +68,24 @@ def serving(work: Work, snapshot: Snapshot) -> Record | None:
 
 
 def failed(work: Work, snapshot: Snapshot) -> Record | None:
-    """The failure on record of a piece of work that nothing serves, or None."""
+    """The failure on record of a piece of work that nothing serves, or None. What only lacked something is none."""
+    record = _last(work, snapshot)
+    return record if record is not None and not _is_lack(record) else None
+
+
+def lacking(work: Work, snapshot: Snapshot) -> Record | None:
+    """The record of a piece of work that lacked data, weights or a package when it was tried: it may be here by now."""
+    record = _last(work, snapshot)
+    return record if record is not None and _is_lack(record) else None
+
+
+def _last(work: Work, snapshot: Snapshot) -> Record | None:
     standing = _standing(work, snapshot)
     return standing[-1] if standing and all(record.failure is not None for record in standing) else None
+
+
+def _is_lack(record: Record) -> bool:
+    return record.failure is not None and record.failure.kind == "needs"
 
 
 def answer(work: Work, snapshot: Snapshot) -> Record | None:

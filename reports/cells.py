@@ -102,7 +102,7 @@ def answer(works: Iterable[Work], snapshot: Snapshot, running: frozenset[str]) -
         records.append(record)
         if record is not None:
             continue
-        failed = plan.failed(work, snapshot) or _failed_before(work, snapshot)
+        failed = plan.failed(work, snapshot) or plan.lacking(work, snapshot) or _failed_before(work, snapshot)
         if running & {work.key, *work.after}:
             busy += 1
         elif failed is not None:

@@ -1,21 +1,19 @@
 """`vitab check`: reported against measured, or now against then; the exit code is the verdict."""
 
 import argparse
-import dataclasses
 import sys
 
 import msgspec
 
 from ablations import shipped
-from ablations.columns import StudyColumn
 from bench import lease
-from bench.errors import UserError, unknown
+from bench.errors import UserError
 from bench.store import Store
 from reports import check
 from reports.cells import fill
 from reports.check import Finding
 from vitab import tables
-from vitab.works import Selection, select, selections
+from vitab.works import Selection, select, selections, with_columns
 
 FORMAT = 1
 
@@ -66,24 +64,7 @@ def _all(options: argparse.Namespace) -> list[Selection]:
     reporting = [
         one for one in studies if options.against is not None or any(cell.claims for _, _, cell in one.grid.cells())
     ]
-    if options.columns is None:
-        return reporting
-    named = [(one, _matching(one, options.columns)) for one in reporting]
-    for name in options.columns:
-        if not any(name in _names(column) for one in reporting for column in one.grid.columns):
-            known = {name for one in reporting for column in one.grid.columns for name in _names(column)}
-            raise UserError(unknown("column", name, known))
-    return [dataclasses.replace(one, columns=columns) for one, columns in named if columns]
-
-
-def _matching(one: Selection, names: list[str]) -> tuple[str, ...]:
-    """Columns of a study that are called so; a study without them has nothing to say about them."""
-    return tuple(column.name for column in one.grid.columns if _names(column) & set(names))
-
-
-def _names(column: StudyColumn) -> set[str]:
-    """What a column is called: its name, and its quantity's."""
-    return {column.name, column.quantity.name} if column.quantity is not None else set()
+    return with_columns(reporting, options.columns)
 
 
 def _tell(findings: list[Finding], options: argparse.Namespace) -> None:

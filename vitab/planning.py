@@ -168,6 +168,8 @@ def _work_state(work: Work, snapshot: Snapshot, running: frozenset[str]) -> str:
         return "done"
     if running & {work.key, *work.after}:
         return "running"
+    if plan.lacking(work, snapshot) is not None:
+        return "needs"
     return "failed" if plan.failed(work, snapshot) is not None else "to run"
 
 
@@ -187,6 +189,10 @@ def _reasons(selection: Selection, snapshot: Snapshot, every: list[Work], *, ret
         counts = Counter(names)
         each = ", ".join(f"{name}: {_count(count, 'cell')}" for name, count in counts.items())
         lines.append(_line("needs", f"{reason} ({each if len(counts) <= 4 else _count(len(names), 'cell')})"))
+    lacks = Counter(
+        record.failure.reason for work in every if (record := plan.lacking(work, snapshot)) and record.failure
+    )
+    lines += [_line("needs", f"{reason} ({count} × earlier; tried again)") for reason, count in lacks.items()]
     failed = [record for work in every if (record := plan.failed(work, snapshot)) is not None]
     if failed and not retry_failed:
         reasons = Counter(failure_text(record.failure) for record in failed if record.failure is not None)
@@ -210,7 +216,7 @@ def as_data(
             state = "done" if store.weights_ready(work.key) else "running" if work.key in running else ""
         else:
             state = _work_state(work, snapshot, running)
-        if state in ("", "to run", "failed"):
+        if state in ("", "to run", "failed", "needs"):
             state = "pending" if work.key in todo else "failed" if state == "failed" else "unneeded"
         said = {"key": work.key, "measure": work.measure, "label": work.label, "state": state, "after": work.after}
         listed.append(said)

@@ -37,6 +37,7 @@ class Progress:
     told: float = field(default_factory=time.monotonic)
     done: int = 0
     failed: int = 0
+    lacking: int = 0  # what they need: data, weights, a package
     running: dict[str, str] = field(default_factory=dict)  # key → what it says of itself
     held: set[str] = field(default_factory=set)
     took_s: dict[str, list[float]] = field(default_factory=dict)
@@ -63,7 +64,8 @@ class Progress:
         self.done += 1
         self.todo.pop(work.key, None)
         if event.failure is not None:
-            self.failed += 1
+            self.failed += event.failure.kind != "needs"
+            self.lacking += event.failure.kind == "needs"
             self.say(f"{self.name(work)} {work.measure}: {failure_text(event.failure)}")
         elif event.seconds is not None:
             self.took_s.setdefault(work.measure, []).append(event.seconds)
@@ -98,11 +100,15 @@ class Progress:
     def line(self) -> str:
         """done/total · failed · left · what runs."""
         left = self.left_s()
-        parts = [f"{self.done}/{self.total} done", f"{self.failed} failed"]
+        parts = [f"{self.done}/{self.total} done", self.not_measured()]
         if self.held:
             parts.append(f"{len(self.held)} elsewhere")
         parts.append(f"{clock(left)} left" if left is not None and self.todo else clock(self.seconds))
         return " · ".join([*parts, *list(self.running.values())[:1]])
+
+    def not_measured(self) -> str:
+        """4 failed, or 2 failed, 2 with unmet needs."""
+        return f"{self.failed} failed" + (f", {self.lacking} with unmet needs" if self.lacking else "")
 
     def show(self) -> None:
         """Say how far it is: at once on a terminal, now and then in a log."""
@@ -146,7 +152,7 @@ def watching(todo: Sequence[Work], snapshot: Snapshot, *, workers: int) -> Itera
         said = f"stopped after {progress.done} of {progress.total}; the same command goes on from there"
         raise KeyboardInterrupt(said) from stopped
     gap = "\n" if progress.bar is not None and sys.stdout.isatty() else ""  # before the table, on one screen with it
-    sys.stderr.write(f"{progress.done} done, {progress.failed} failed in {clock(progress.seconds)}\n{gap}")
+    sys.stderr.write(f"{progress.done} done, {progress.not_measured()} in {clock(progress.seconds)}\n{gap}")
 
 
 def _typical_s(todo: Sequence[Work], snapshot: Snapshot) -> dict[str, float]:

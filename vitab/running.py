@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bench import lease, local, plan
+from bench.record import Record
 from bench.store import Snapshot, Store
 from bench.work import Work
 from bench.worker import Event, check_packages
@@ -19,7 +20,7 @@ ROUNDS = 8
 
 
 def main(options: argparse.Namespace) -> int:
-    """The exit code: 1 when something failed now or earlier."""
+    """The exit code: 1 when something failed, now or earlier, or lacked what it needs."""
     if options.dry_run:
         options.as_json = False
         return planning.main(options)
@@ -42,7 +43,7 @@ def main(options: argparse.Namespace) -> int:
             print()
         table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
         print(render(part(table, columns=one.columns, rows=one.rows), options.form).rstrip())
-    return 1 if failed(chosen, snapshot) else 0
+    return 1 if unmeasured(chosen, snapshot, plan.failed) or unmeasured(chosen, snapshot, plan.lacking) else 0
 
 
 def measure(chosen: Sequence[Selection], store: Store, *, workers: int, here: bool, retry_failed: bool) -> Snapshot:
@@ -68,14 +69,16 @@ def measure(chosen: Sequence[Selection], store: Store, *, workers: int, here: bo
             run = _here if here else _spread
             run(todo, store, workers, _listener(progress))
     snapshot = store.read(snapshot)
-    if failures := failed(chosen, snapshot):
+    if failures := unmeasured(chosen, snapshot, plan.failed):
         sys.stderr.write(f"{failures} failed; --retry-failed tries them again\n")
+    if lacks := unmeasured(chosen, snapshot, plan.lacking):
+        sys.stderr.write(f"{lacks} with unmet needs; the same command tries again\n")
     return snapshot
 
 
-def failed(chosen: Sequence[Selection], snapshot: Snapshot) -> int:
-    """How many pieces of work have failed, now or earlier, and nothing else."""
-    return len({work.key for one in chosen for work in works(one, snapshot) if plan.failed(work, snapshot)})
+def unmeasured(chosen: Sequence[Selection], snapshot: Snapshot, why: Callable[[Work, Snapshot], Record | None]) -> int:
+    """How many pieces of work have a record of why there is no number, and no other."""
+    return len({work.key for one in chosen for work in works(one, snapshot) if why(work, snapshot)})
 
 
 def _spread(todo: list[Work], store: Store, workers: int, on_event: local.OnEvent) -> None:

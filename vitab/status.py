@@ -106,6 +106,7 @@ def _counts(
     every = {work.key: work for work in works(one, snapshot)}
     todo = plan.missing(every.values(), snapshot, weights_ready=store.weights_ready)
     failures = [record.failure for work in every.values() if (record := plan.failed(work, snapshot))]
+    lacks = [record.failure for work in every.values() if (record := plan.lacking(work, snapshot))]
     held = {key: running[key] for key in every if key in running}
     done = sum(
         store.weights_ready(work.key) if work.measure == TRAIN else plan.serving(work, snapshot) is not None
@@ -117,6 +118,7 @@ def _counts(
         "waiting": sum(work.key not in held for work in todo),
         "failed": len(failures),
         "failures": dict(Counter(failure_text(failure) for failure in failures if failure)),
+        "needs": dict(Counter(failure.reason for failure in lacks if failure)),
         "active": _active(call),
         "in_hand": [{"work": f"{every[key].label} {every[key].measure}", "host": at.host} for key, at in held.items()],
         "command": call.command,
@@ -135,9 +137,10 @@ def _sentence(said: dict[str, Any]) -> str:
     if "problem" in said:
         return f"{name} · {said['problem']}"
     parts = [f"{state} {said[state]}" for state in ("done", "running", "waiting", "failed")]
-    if said["failures"]:
-        reasons = sorted(said["failures"].items(), key=lambda item: -item[1])
-        parts[-1] += f" ({', '.join(f'{count} × {reason}' for reason, count in reasons[:3])})"
+    for at, reasons in ((2, said["needs"]), (3, said["failures"])):
+        if reasons:
+            most = sorted(reasons.items(), key=lambda item: -item[1])[:3]
+            parts[at] += f" ({', '.join(f'{count} × {reason}' for reason, count in most)})"
     if said["waiting"] and not said["active"] and not said["running"]:
         parts.append(f"nobody works on it: `vitab run {said['command']}` goes on")
     lines = [f"{name} · " + " · ".join(parts)]

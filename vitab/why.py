@@ -83,7 +83,7 @@ def _key_lines(planned: GridCell, snapshot: Snapshot) -> Iterator[str]:
 
 
 def _work_line(work: Work, quantity: str, snapshot: Snapshot) -> str:
-    record = plan.serving(work, snapshot) or plan.failed(work, snapshot)
+    record = plan.serving(work, snapshot) or plan.failed(work, snapshot) or plan.lacking(work, snapshot)
     return _record_line(record, quantity) if record is not None else _missing_line(work, snapshot)
 
 

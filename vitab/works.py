@@ -2,10 +2,10 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablations.cells import GridCell
-from ablations.columns import chosen
+from ablations.columns import called, chosen
 from ablations.grid import Grid, GridRow, build
 from ablations.study import load
 from bench.record import TRAIN
@@ -34,17 +34,35 @@ class Selection:
 
 def selections(options: argparse.Namespace, studies: Sequence[str] | None = None) -> list[Selection]:
     """The studies that a call names, each once, as its options vary them. Raises UserError."""
-    return [
-        select(
-            name,
-            setting=options.setting,
-            sets=options.sets,
-            seeds=options.seeds,
-            columns=getattr(options, "columns", None),
-            rows=getattr(options, "only", None),
+    names = dict.fromkeys(options.study if studies is None else studies)
+    whole = [select(name, setting=options.setting, sets=options.sets, seeds=options.seeds) for name in names]
+    rows = getattr(options, "only", None)
+    return [_with_rows(one, rows) for one in with_columns(whole, getattr(options, "columns", None))]
+
+
+def with_columns(studies: Sequence[Selection], names: Sequence[str] | None) -> list[Selection]:
+    """Of studies the columns that are asked for; a study that has none of them is left out.
+
+    Raises UserError for a name that no study knows.
+    """
+    if names is None:
+        return list(studies)
+    every = [column for one in studies for column in one.grid.columns]
+    for name in names:
+        chosen(every, [name])
+    found = [
+        replace(
+            one,
+            columns=tuple(dict.fromkeys(column.name for name in names for column in called(one.grid.columns, name))),
         )
-        for name in dict.fromkeys(options.study if studies is None else studies)
+        for one in studies
     ]
+    return [one for one in found if one.columns]
+
+
+def _with_rows(one: Selection, names: Sequence[str] | None) -> Selection:
+    """Of a study the rows that are asked for. Raises UserError for a row that it has not."""
+    return one if names is None else replace(one, rows=tuple(one.grid.row(name).id for name in names))
 
 
 def select(
@@ -57,15 +75,14 @@ def select(
     rows: Sequence[str] | None = None,
 ) -> Selection:
     """One study and the part of it that is asked for. Raises UserError."""
-    grid = build(load(name, setting=setting, sets=sets, seeds=seeds))
-    return Selection(
-        grid=grid,
+    one = Selection(
+        grid=build(load(name, setting=setting, sets=sets, seeds=seeds)),
         given=name,
         sets=tuple(sets),
         seeds=seeds if seeds is None or isinstance(seeds, int) else tuple(seeds),
-        columns=None if columns is None else tuple(column.name for column in chosen(grid.columns, columns)),
-        rows=None if rows is None else tuple(grid.row(row).id for row in rows),
     )
+    (narrowed,) = with_columns([one], columns)
+    return _with_rows(narrowed, rows)
 
 
 def works(selection: Selection, snapshot: Snapshot) -> list[Work]:
