@@ -185,9 +185,12 @@ def _apply_sets(base: Draft, sets: Iterable[str]) -> dict[FieldPath, Origin]:
         origin = Origin(None, (), f"--set {text}")
         if not equals or not name:
             raise origin.error("must be FIELD=VALUE, such as --set train.epochs=5")
-        if said := check_path(split(name), base.name("model"), base.name("data")):
-            raise origin.error(said)
+        if not is_field(name):
+            raise origin.error(no_field(name, base.name("model"), base.name("data")))
         changes.append(Change(split(name), scalar(value, name=f"--set {text}"), origin))
     changes = flat(changes)
     base.set(changes)
+    for change in changes:  # once the model and the data are known, which may be set too
+        if said := check_path(change.path, base.name("model"), base.name("data")):
+            raise change.origin.error(said)
     return {change.path: change.origin for change in changes}
