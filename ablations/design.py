@@ -218,7 +218,7 @@ def _combined(
     longest = max(counts, key=lambda name: counts[name])
     for name, count in counts.items() if kind == "zip" else ():
         if count != counts[longest]:
-            said = f"{name} has {count} levels and {longest} has {counts[longest]}; zip pairs them"
+            said = f"zip pairs levels: {name} has {count} of them and {longest} {counts[longest]}"
             raise context.error((kind, name), said)
     if kind == "factorial" and (size := math.prod(counts.values())) > MOST_ROWS:
         raise context.error((kind,), f"factorial makes {size:,} rows; at most {MOST_ROWS:,}")

@@ -1,12 +1,25 @@
 """Factors: what a design varies, and the levels that it takes. Free mappings of trial fields, as changes."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ablations.conversion import shown
-from ablations.fields import NAMED, Change, Origin, Path, check_path, dotted, flat, is_field, no_field, paths, split
+from ablations.fields import (
+    NAMED,
+    TOP,
+    Change,
+    Origin,
+    Path,
+    check_path,
+    dotted,
+    flat,
+    is_field,
+    nearest_field,
+    no_field,
+    split,
+)
 from ablations.schema import LevelHead, typed
 from ablations.source import Document, Place
 from bench.errors import UserError, nearest, unknown
@@ -51,11 +64,12 @@ class Context:
         """One line at a place below this part."""
         return self.document.error((*self.place, *place), message)
 
-    def unknown(self, kind: str, name: str, known: Iterable[str] = ()) -> str:
+    def unknown(self, kind: str, name: str, known: Collection[str] = ()) -> str:
         """What is wrong with a name that is neither one of `known` nor a trial's field."""
         if name in ("seed", "seeds"):
             return no_field(name, self.model, self.data)
-        return unknown(kind, name, (*known, *paths(self.model, self.data)))
+        near = nearest(name, known) or nearest_field(name, self.model, self.data)
+        return f"no {kind} {name!r}; nearest: {near!r}" if near else unknown(kind, name, (*known, *TOP), most=40)
 
 
 def factor(context: Context, name: str, values: list[Any], place: Place) -> Factor:
@@ -85,7 +99,7 @@ def _check_named(context: Context, name: str, values: list[Any], place: Place) -
     if any(setting):
         said = f"{name} is no field, and so each of its levels sets some: {A_LEVEL}"
         raise context.error((*place, setting.index(False)), said)
-    near = nearest(name, paths(context.model, context.data))
+    near = nearest_field(name, context.model, context.data)
     said = f"nearest: {near!r}" if near else f"a factor of another name has levels that set fields: {A_LEVEL}"
     raise context.error(place, f"no field {name!r}; {said}")
 

@@ -14,7 +14,7 @@ from typing import Any
 from ablations.conversion import shown
 from ablations.source import Document, Place
 from bench import models, registry
-from bench.errors import UserError, unknown
+from bench.errors import UserError, nearest, unknown
 from bench.trial import Distill, Evaluate, Execution, Frozen, Input, Train, Trial
 
 Path = tuple[str, ...]
@@ -198,7 +198,14 @@ def no_field(text: str, model: str | None, data: str | None) -> str:
     """What is wrong with a name that is no field of a trial."""
     if text.partition(".")[0] in ("seed", "seeds"):
         return f"no field {text!r}; a study's `seeds:` stand beside its base"
-    return unknown("field", text, paths(model, data))
+    near = nearest_field(text, model, data)
+    return f"no field {text!r}; nearest: {near!r}" if near else unknown("field", text, TOP)
+
+
+def nearest_field(text: str, model: str | None, data: str | None) -> str | None:
+    """The field that is probably meant: one that ends like this, such as `lr`, or looks like it."""
+    known = list(paths(model, data))
+    return next((path for path in known if path.rpartition(".")[2] == text), None) or nearest(text, known)
 
 
 @lru_cache(maxsize=4096)
