@@ -87,10 +87,9 @@ scalars = (
         ["", "vit", "none", "base", "a", "digits", "tiny", "top1", "x.pt", "resnet18", "a\nb", "model.patch", "9" * 30]
     )
 )
-keys = st.sampled_from(
-    "model model.patch data train train.from weights row id set value name rows top1 one_factor factorial zip best_of by"
-    " over exclude reported columns seeds hidden x".split()
-)
+sections = st.sampled_from(["model", "model.patch", "data", "train", "train.from", "weights", "seeds", "top1", "x"])
+kinds = st.sampled_from(["rows", "one_factor", "factorial", "zip", "best_of", "exclude", "columns", "reported"])
+keys = sections | kinds | st.sampled_from(["row", "id", "set", "value", "name", "by", "over", "hidden"])
 anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3))
 
 
