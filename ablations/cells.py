@@ -116,13 +116,12 @@ class Cells:
 
     def needs(self, row: PlannedRow, column: StudyColumn) -> str | None:
         """Why nothing is measured in a cell, as far as the spec says so."""
-        assert column.quantity is not None
-        mine = row.head.needs
-        if said := mine.get(column.name) or mine.get(column.quantity.name) or column.needs:
+        quantity, mine, everyone_s = self._quantity(row, column), row.head.needs, self.study.spec.needs
+        if said := mine.get(column.name) or mine.get(quantity.name):
             return said
-        if row.head.quantity is not None:
-            return self._quantity(row, column).needs or self.study.spec.needs.get(row.head.quantity)
-        return None
+        if row.head.quantity is None:
+            return column.needs
+        return everyone_s.get(column.name) or everyone_s.get(quantity.name) or quantity.needs
 
     def measures(self, row: PlannedRow, columns: Iterable[StudyColumn]) -> bool:
         """Whether anything of a row is to be measured."""
@@ -196,11 +195,7 @@ class Cells:
         if self._checked.get(row.id) is not trial:  # most columns measure the row's own
             known = self.notes.setdefault(row.id, [])
             known += [note for note in check(trial) if note not in known]
-            for training in self.trials.behind(trial):
-                try:
-                    check(training.trial)
-                except Invalid as problem:
-                    raise Invalid(f"weights of {training.label}: {problem}") from problem
+            self.trials.check_behind(trial)
             self._checked[row.id] = trial
         if "weights" in depends and trial.train is None and trial.weights is None:
             raise _Lacking("weights: a `train` section, or `weights:` to be measured")

@@ -46,6 +46,8 @@ class Claims:
 
     def check_row(self, row: PlannedRow) -> None:
         """Raise UserError where a row speaks of a column that there is not."""
+        if row.head.hidden and row.head.reported:
+            raise row.error(f"row {row.id!r} is hidden: nobody would see what was reported of it", "reported")
         names = [column.name for column in self.columns]
         quantities = [column.quantity.name for column in self.columns if column.quantity]
         for part in ("reported", "explain", "needs", "notes"):

@@ -102,6 +102,8 @@ def _named(context: Context, raw: Any, place: Place) -> tuple[str, dict[str, Any
     if not (isinstance(raw, dict) and len(raw) == 1):
         raise context.error(place, "a column is a quantity's name, or one name with what it sets: {NAME: {…}}")
     ((name, said),) = raw.items()
+    if not name.isprintable() or name != name.strip() or not name or {":", ","} & set(name):
+        raise context.error((*place, name), f"{name!r} is no name of a column: a line of text without ':' and ','")
     if not isinstance(said, dict | None):
         raise context.error((*place, name), f"column {name!r} must hold a mapping, not {shown(said)}")
     return name, said or {}, (*place, name)

@@ -23,6 +23,9 @@ MINUS, PLUS = "−", "+"
 COMBINED = ("factorial", "zip")
 """Kinds whose rows are combinations of levels."""
 
+KEYS_OF_A_STEP = tuple(name for name in RowHead.__struct_fields__ if name not in ("repeats", "hidden"))
+"""What a step of a ladder says beside the fields that it sets."""
+
 MOST_ROWS = 100_000
 
 
@@ -192,8 +195,11 @@ def _ladder(steps: list[dict[str, Any]], context: Context) -> Iterator[PlannedRo
     below: dict[tuple[str, ...], Change] = {}
     for number, step in enumerate(steps):
         place: Place = ("ladder", number)
-        said = {key: step[key] for key in ("id", "label", "reported", "facts", "notes") if key in step}
+        said = {key: value for key, value in step.items() if key in KEYS_OF_A_STEP}
         fields = {key: value for key, value in step.items() if key not in said and key != "set"}
+        for key in fields:
+            if not is_field(key):
+                raise context.error((*place, key), context.unknown("key or field", key, (*KEYS_OF_A_STEP, "set")))
         mine = flat(changes_of(context, fields, place) + changes_of(context, step.get("set", {}), (*place, "set")))
         if not mine:
             raise context.error(place, "a step of a ladder sets at least one field")
@@ -204,6 +210,7 @@ def _ladder(steps: list[dict[str, Any]], context: Context) -> Iterator[PlannedRo
             id=name,
             label=f"{PLUS} {head.label or f'{context.label(dotted(mine[0].path))} {text(mine[0].value)}'}",
             document=context.document,
+            group=head.group,
             place=(*context.place, *place),
             head=head,
             changes=tuple(below.values()),

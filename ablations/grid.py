@@ -101,8 +101,9 @@ def build(study: Study) -> Grid:
     cells = Cells(study, trials, claims, context=context, axis=axis)
     _check_labels(study, context, found, expanded)
     check_facts(found, planned)
-    for row in rows:
+    for row in planned:
         claims.check_row(row)
+    for row in rows:
         if not cells.measures(row, found):  # and so its trial need not be whole; what it says exists all the same
             check_fields(trials.draft(row.id))
     grid_rows = tuple(_grid_row(line, found, across, cells) for line in table_lines)
@@ -251,10 +252,22 @@ def _grid_row(line: Line, found: list[StudyColumn], across: tuple[Factor, ...], 
         label=line.label,
         group=first.group,
         factors={name: level.label for name, level in line.levels.items()},
-        fields={column.name: cells.shown(first, column) for column in found if column.quantity is None},
+        fields={column.name: _field_of_line(line, column, cells) for column in found if column.quantity is None},
         notes=tuple(dict.fromkeys([*said, *built])),
         cells=grid_cells,
     )
+
+
+def _field_of_line(line: Line, column: StudyColumn, cells: Cells) -> str:
+    """What the rows of a line show alike. Raises UserError where they do not."""
+    shown, *others = [cells.shown(row, column) for row in line.rows]
+    for row, other in zip(line.rows[1:], others, strict=True):
+        if other != shown:
+            raise column.document.error(
+                column.place,
+                f"{column.name} is {shown!r} for {line.rows[0].id!r} and {other!r} for {row.id!r}, which share a line",
+            )
+    return shown
 
 
 def _cell_of_line(line: Line, column: StudyColumn, cells: Cells) -> GridCell:

@@ -1,6 +1,6 @@
 """Rows as trials: each row's draft, what it resolves to for a seed, and the trainings that stand behind."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -8,13 +8,15 @@ import msgspec
 from ablations.design import BASE, PlannedRow
 from ablations.edges import Edge, NoSource
 from ablations.fields import Change, Draft, FieldProblem, Path
-from ablations.resolve import resolve
+from ablations.resolve import check, resolve
 from ablations.study import Study
-from bench.errors import unknown
+from bench.errors import Invalid, unknown
 from bench.identity import weights_key
 from bench.record import TRAIN
 from bench.trial import Source, Train, Trial
 from bench.work import Work
+
+LONGEST_CHAIN = 50  # rows that a row's weights may come from, as long as none of them was asked for before
 
 ABSENT = ""
 """What a trial says of a field that it, its model or its data do not have."""
@@ -28,6 +30,7 @@ class Trials:
         self.rows = {BASE: base} | {row.id: row for row in rows}
         self.edges_known = edges_known  # false: a nuisance axis decides later which trial a row is
         self.trainings: dict[str, Work] = {}  # by weights key
+        self.unsound: dict[str, str | None] = {}  # weights key of an edge → the rule that its training breaks
         self._drafts: dict[str, Draft] = {}
         self._trials: dict[tuple[str, int], Trial] = {}
         self._resolving: list[str] = []
@@ -56,6 +59,8 @@ class Trials:
         if row_id in self._resolving:
             circle = [*self._resolving[self._resolving.index(row_id) :], row_id]
             raise NoSource("rows need each other's weights: " + " → ".join(circle))
+        if len(self._resolving) >= LONGEST_CHAIN:
+            raise NoSource(f"more than {LONGEST_CHAIN} rows that start from one another, the last one first")
         self._resolving.append(row_id)
         try:
             return resolve(draft, seed=seed, find=lambda edge: self._source(edge, seed))
@@ -73,6 +78,8 @@ class Trials:
             raise NoSource(f"which weights row {edge.row!r} has is not known before best_of has chosen")
         trial = self.trial(edge.row, seed if edge.seed == "same" else edge.seed)
         if (key := self.trained(trial, edge.row)) is not None:
+            if key not in self.unsound:
+                self.unsound[key] = self._problem(self.trainings[key])
             return Source(kind="trial", ref=key)
         if trial.weights is None:
             raise NoSource(f"row {edge.row!r} has no weights: it neither trains nor names any")
@@ -96,12 +103,21 @@ class Trials:
             )
         return key
 
-    def behind(self, trial: Trial) -> Iterator[Work]:
-        """The trainings whose weights a trial starts from, is taught by or measures, and those behind them."""
+    def check_behind(self, trial: Trial) -> None:
+        """Raise Invalid where a trial starts from, is taught by or measures weights that cannot be trained."""
         for source in (*_needed(trial), trial.weights):
-            if source is not None and source.kind == "trial":
-                training = self.trainings[source.ref]
-                yield from (training, *self.behind(training.trial))
+            said = self.unsound.get(source.ref) if source is not None and source.kind == "trial" else None
+            if said is not None:
+                raise Invalid(said)
+
+    def _problem(self, training: Work) -> str | None:
+        """The rule that a training breaks, or one that stands behind it."""
+        try:
+            check(training.trial)
+            self.check_behind(training.trial)
+        except Invalid as problem:
+            return f"weights of {training.label}: {problem}"
+        return None
 
     def label(self, trial: Trial, row_id: str) -> str:
         """What people read of a piece of work: study/row:seed0."""

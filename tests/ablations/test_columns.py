@@ -164,3 +164,27 @@ def test_a_row_without_a_laid_out_combination_has_no_cell_there(planned):
         columns="[params]",
     )
     assert [set(row.cells) for row in grid.rows] == [{"params:1", "params:2"}, {"params:2"}]
+
+
+def test_what_a_line_shows_holds_for_all_of_its_rows(refused):
+    text = """\
+        layout: {columns: train.lr}
+        design: {factorial: {model.patch: [2, 4], train.lr: [0.001, 0.01]}}
+        """
+    message = "s.yaml:6:12: lr is '0.001' for '2:0.001' and '0.01' for '2:0.01', which share a line"
+    assert refused(text, columns="[{lr: {field: train.lr}}, top1]") == message
+    message = "params is not the same for '2:1' and '2:2', which share a line; `spread: true` shows both"
+    assert refused(text.replace("train.lr", "model.depth").replace("[0.001, 0.01]", "[1, 2]"),
+                   columns="[{params: {spread: false}}]") == f"s.yaml:6:12: {message}"  # fmt: skip
+
+
+def test_a_row_s_own_quantity_has_needs_of_its_own(planned):
+    grid = planned(
+        """\
+        needs: {top1: ImageNet}
+        quantities: {days: {unit: days, needs: time}}
+        design: {rows: [{id: a}, {id: b, quantity: days}]}
+        """,
+        columns="[{first: {quantity: top1}}]",
+    )
+    assert [row.cells["first"].needs for row in grid.rows] == ["ImageNet", "time"]

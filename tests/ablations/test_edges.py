@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from ablations.grid import build
+from ablations.study import load
 from bench.trial import Source
 
 FILE = "[{id: a, weights: %s}]"
@@ -107,9 +109,6 @@ def test_a_file_lies_beside_the_spec_wherever_the_call_is_made(planned, tmp_path
     (here,) = works(planned("design: {rows: " + FILE % said + "}"), "a")
     name = {"./own.pt": "own.pt", "{file: own}": "own"}.get(said, said)
     assert here.trial.weights == Source(kind="file", ref=str(tmp_path / name))
-    from ablations.grid import build
-    from ablations.study import load
-
     monkeypatch.chdir(tmp_path.parent)
     (elsewhere,) = works(build(load(f"{tmp_path.name}/s.yaml")), "a")
     assert elsewhere.key == here.key
@@ -151,3 +150,19 @@ def test_without_weights_an_accuracy_says_what_it_needs(planned):
     assert grid.row("a").cells["top1"].needs == "weights: a `train` section, or `weights:` to be measured"
     assert grid.row("b").cells["top1"].needs == "data to measure top1 on"
     assert [len(row.cells["params"].works) for row in grid.rows] == [1, 1]
+
+
+def test_a_long_chain_is_followed_row_by_row_and_refused_where_it_has_to_be_guessed_from_its_end(planned, refused):
+    links = [f"{{id: r{number}, train.from: {{row: r{number - 1}}}, train.lr: 0.001}}" for number in range(1, 201)]
+    grid = planned("design: {rows: [{id: r0}, " + ", ".join(links) + "]}", columns="[top1]")
+    assert len(grid.trainings) == 201
+    assert labels(grid)["s/r200:seed0"] == ["s/r199:seed0"]
+    backwards = "design: {rows: [" + ", ".join(links[::-1]) + ", {id: r0}]}"
+    assert refused(backwards).endswith(": more than 50 rows that start from one another, the last one first")
+
+
+def test_a_file_is_the_same_by_whichever_way_its_spec_is_named(planned, tmp_path):
+    (plain,) = works(planned("design: {rows: " + FILE % "./own.pt" + "}"), "a")
+    (tmp_path / "other").mkdir()
+    (around,) = works(build(load("other/../s.yaml")), "a")
+    assert around.key == plain.key
