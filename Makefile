@@ -45,7 +45,7 @@ demo: $(READY)
 	@echo
 	@echo 'Next:'
 	@echo '  $(VENV)/bin/vitab why positional_embedding none top1     where a number of these tables comes from'
-	@echo '  $(VENV)/bin/vitab table swin_imagenet --as latex         the same table for a paper'
+	@echo '  $(VENV)/bin/vitab table swin_imagenet --as latex         the whole table for a paper: what is counted, and what is not yet'
 	@echo '  $(VENV)/bin/vitab count vit_base_patch16_224 --by module where the FLOPs of a model are'
 
 test: $(READY) latex

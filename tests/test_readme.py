@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ablations.grid import build
+from ablations.schema import Design
 from ablations.study import load
 from vitab.commands import _parser
 
@@ -51,6 +52,21 @@ def test_the_readme_s_spec_plans(tmp_path):
     )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert f"```\n{ran.stderr}```" in README
+
+
+def test_every_design_that_the_readme_shows_plans(tmp_path):
+    shown = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| .* \| `(.+)` \|$", README, re.MULTILINE)
+    examples = {kind: example for kinds, example in shown for kind in re.findall(r"\w+", kinds)}
+    assert examples.keys() == set(Design.__struct_fields__)
+    (base,) = (text for language, text in BLOCKS if language == "yaml" and "\nstudy: " in text)
+    spec = tmp_path / "shown.yaml"
+    for kind, example in examples.items():
+        beside = {"exclude": ["factorial"], "best_of": ["rows"]}.get(kind, [])
+        design = ", ".join(f"{name}: {examples[name]}" for name in (*beside, kind))
+        spec.write_text(re.sub(r"design:\n.*\n", f"design: {{{design}}}\n", base), encoding="utf-8")
+        grid = build(load(str(spec)))
+        assert len(grid.rows) >= 2
+        assert all(cell.works or cell.candidates for _, _, cell in grid.cells())
 
 
 def test_every_file_that_the_readme_names_is_there():

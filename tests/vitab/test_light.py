@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -58,14 +57,11 @@ print("imported:", *sorted({name.partition(".")[0] for name in sys.modules}))
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_what_answers_at_once_imports_nothing_heavy(finished, here, words):
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *words.split()], capture_output=True, text=True, cwd=here, check=True
     )
-    took_s = time.monotonic() - began
     imported = set(done.stderr.rpartition("imported: ")[2].split())
     assert imported & set(HEAVY) <= set(COMMANDS[words])
-    assert took_s < 3  # several times what it takes on an idle machine
 
 
 def test_the_python_face_costs_nothing_until_it_is_used(here):
