@@ -60,7 +60,7 @@ def test_every_design_that_the_readme_shows_plans(tmp_path):
     assert examples.keys() == set(Design.__struct_fields__)
     (base,) = (text for language, text in BLOCKS if language == "yaml" and "\nstudy: " in text)
     spec = tmp_path / "shown.yaml"
-    for kind, example in examples.items():
+    for kind in examples:
         beside = {"exclude": ["factorial"], "best_of": ["rows"]}.get(kind, [])
         design = ", ".join(f"{name}: {examples[name]}" for name in (*beside, kind))
         spec.write_text(re.sub(r"design:\n.*\n", f"design: {{{design}}}\n", base), encoding="utf-8")
