@@ -65,7 +65,7 @@ def acquire(store: Store, key: str) -> Lease | None:
             chain = _claim(root, temporary, clock)
     if not chain:
         return None
-    _keep_alive(chain[-1])
+    _keep_alive(chain[-1], attempt)
     return Lease(key=key, attempt=attempt, chain=tuple(chain))
 
 
@@ -75,13 +75,16 @@ def release(lease: Lease) -> None:
     with _written(lease.chain[0].parent, f"{lease.attempt}-released") as temporary:
         if not _link(temporary, lease.successor):
             return
+    if not _is_of(lease.chain[-1], lease.attempt):  # whoever took it over has let go of it, and others hold the key
+        lease.successor.unlink(missing_ok=True)
+        return
     for path in (*lease.chain, lease.successor):  # from the root: nobody who walks the chain sees us gone before it is
         path.unlink(missing_ok=True)
 
 
 def still_mine(lease: Lease) -> bool:
     """Whether nobody has taken a lease over: asked before a checkpoint replaces a newer one."""
-    return lease.chain[-1].exists() and not lease.successor.exists()
+    return _is_of(lease.chain[-1], lease.attempt) and not lease.successor.exists()
 
 
 def holder(store: Store, key: str) -> Holder | None:
@@ -148,11 +151,17 @@ def _look(path: Path) -> _Seen | None:
     return _Seen(path, found, touched)
 
 
+def _is_of(path: Path, attempt: str) -> bool:
+    """Whether a lease file is the one that an attempt wrote: its name may have been let go and taken again."""
+    seen = _look(path)
+    return seen is not None and seen.holder.attempt == attempt
+
+
 def _alive(seen: _Seen, clock: float) -> bool:
     found = seen.holder
     if found.boot == machine.boot() and machine.start_time(found.pid) != found.start_time:
         return False
-    return clock - seen.touched < DEAD_AFTER_S
+    return abs(clock - seen.touched) < DEAD_AFTER_S  # a file from the future was touched by a clock that was wrong
 
 
 def _successor(root: Path, attempt: str) -> Path:
@@ -190,28 +199,29 @@ def _written(folder: Path, attempt: str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-_held: set[Path] = set()
+_held: dict[Path, str] = {}  # lease files of this process and the attempts that wrote them
 _lock = threading.Lock()
 
 
-def _keep_alive(path: Path) -> None:
+def _keep_alive(path: Path, attempt: str) -> None:
     """Touch a lease until it is let go, from one thread a process."""
     with _lock:
-        _held.add(path)
+        _held[path] = attempt
         if not any(thread.name == "leases" for thread in threading.enumerate()):
             threading.Thread(target=_beat, name="leases", daemon=True).start()
 
 
 def _let_die(path: Path) -> None:
     with _lock:
-        _held.discard(path)
+        _held.pop(path, None)
 
 
 def _beat() -> None:
     while True:
         time.sleep(HEARTBEAT_S)
         with _lock:
-            held = tuple(_held)
-        for path in held:
+            held = tuple(_held.items())
+        for path, attempt in held:
             with contextlib.suppress(OSError):  # gone, or the server is away for a moment: the next beat tries again
-                os.utime(path)
+                if _is_of(path, attempt):
+                    os.utime(path)

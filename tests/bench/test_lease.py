@@ -190,6 +190,62 @@ def test_a_holder_that_was_thought_dead_sees_it_and_leaves_its_successor_alone(t
     assert _leases(store) == []
 
 
+def _slept(store, key):
+    """The lease of a process that was stopped long enough to be thought dead, as it will find it when it goes on."""
+    stalled = acquire(store, key)
+    lease._let_die(stalled.chain[-1])
+    os.utime(stalled.chain[-1], (time.time() - DEAD_AFTER_S - 1,) * 2)
+    return stalled
+
+
+def test_who_wakes_when_its_successor_is_done_leaves_the_next_holder_alone(tmp_path):
+    store = Store(tmp_path)
+    stalled = _slept(store, "k")
+    release(acquire(store, "k"))
+    third = acquire(store, "k")
+    assert third.chain == stalled.chain  # one name, two attempts
+    assert not still_mine(stalled)
+    release(stalled)
+    assert still_mine(third)
+    assert _leases(store) == ["k"]
+    assert acquire(store, "k") is None
+    release(third)
+    assert _leases(store) == []
+
+
+def test_who_wakes_when_all_is_done_leaves_nothing_behind(tmp_path):
+    store = Store(tmp_path)
+    stalled = _slept(store, "k")
+    release(acquire(store, "k"))
+    release(stalled)
+    assert _leases(store) == []
+
+
+def test_who_wakes_keeps_nobody_else_alive(tmp_path):
+    code = """
+import os, sys, time
+from bench import lease
+from bench.store import Store
+lease.HEARTBEAT_S = 0.02
+held = lease.acquire(Store(sys.argv[1]), "k")
+os.replace(sys.argv[2], held.chain[-1])
+os.utime(held.chain[-1], (0, 0))
+time.sleep(0.3)
+print(held.chain[-1].stat().st_mtime)
+"""
+    _elsewhere(Store(tmp_path), "k", name="other")
+    said, _ = _python(code, tmp_path, tmp_path / "leases" / "other").communicate()
+    assert said == "0.0\n"
+
+
+@pytest.mark.parametrize("ahead_s", [DEAD_AFTER_S + 10, 10 * 365 * 86_400])
+def test_a_lease_from_the_future_is_dead_too(tmp_path, ahead_s):
+    store = Store(tmp_path)
+    _elsewhere(store, "k", age_s=-ahead_s)
+    assert running(store) == {}
+    assert acquire(store, "k") is not None
+
+
 def test_who_dies_while_letting_go_is_succeeded(tmp_path):
     store = Store(tmp_path)
     first = _elsewhere(store, "k", age_s=DEAD_AFTER_S + 1)
