@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ablations.claims import Claims
+from ablations.claims import Claims, check_copied
 from ablations.columns import QuantityFacts, StudyColumn, quantity_facts
 from ablations.design import PlannedRow
 from ablations.factors import Context, changes_of, text
@@ -81,9 +81,9 @@ class Cells:
         note = row.head.notes.get(column.name) if isinstance(row.head.notes, dict) else None
         if row.head.repeats is not None:
             other = self.cell(self.repeated(row), column)
-            return replace(other, claims=self.claims.of(row, column), note=note or other.note)
+            return replace(other, claims=self.claims.of(row, column, other.unit), note=note or other.note)
         quantity = self._quantity(row, column)
-        claims = self.claims.of(row, column)
+        claims = self.claims.of(row, column, quantity.unit)
         filled = partial(GridCell, quantity=quantity.name, unit=quantity.unit, claims=claims, note=note)
         if needs := self.needs(row, column):
             return filled(needs=needs)
@@ -248,6 +248,7 @@ class Cells:
         if (said.copied is not None) == bool(said.set or said.quantity):
             raise row.error("an explanation names one computation: `set` and `quantity`, or `copied`", *inside)
         if said.copied is not None:
+            check_copied(row, said.copied, *inside, "copied")
             return SecondComputation(note=said.note, copied=said.copied)
         place = (*row.place, *inside)
         facts = quantity_facts(self.study, said.quantity or quantity, row.document, (*place, "quantity"))

@@ -8,10 +8,11 @@ import msgspec
 from ablations.columns import StudyColumn
 from ablations.conversion import shown
 from ablations.design import PlannedRow
+from ablations.printed import in_unit, parse
 from ablations.schema import ReportedClaim, typed
 from ablations.source import Document, Place
 from ablations.study import Study
-from bench.errors import unknown
+from bench.errors import UserError, unknown
 
 
 class Claims:
@@ -56,8 +57,11 @@ class Claims:
                 if name not in names and not (part == "needs" and name in quantities):
                     raise row.error(unknown("column", name, names), part, name)
 
-    def of(self, row: PlannedRow, column: StudyColumn) -> tuple[ReportedClaim, ...]:
-        """The claims of a listed row's cell, or of one whose row a design made."""
+    def of(self, row: PlannedRow, column: StudyColumn, unit: str | None) -> tuple[ReportedClaim, ...]:
+        """The claims of a listed row's cell, or of one whose row a design made; `unit` is the cell's.
+
+        Raises UserError for text that is no number as papers print them, or that names another unit.
+        """
         said, document = row.head.reported.get(column.name), row.document
         place: Place = (*row.place, "reported", column.name)
         apart = self.apart.get((column.name, row.id))
@@ -66,21 +70,44 @@ class Claims:
             raise apart[1].error(apart[2], f"{column.name} of {row.id} is reported twice, first in line {line}")
         if apart is not None:
             said, document, place = apart
-        return () if said is None else self._typed(said, column, document, place)
+        return () if said is None else self._typed(said, column, unit, document, place)
 
-    def of_line(self, line: str, column: StudyColumn) -> tuple[ReportedClaim, ...]:
+    def of_line(self, line: str, column: StudyColumn, unit: str | None) -> tuple[ReportedClaim, ...]:
         """The claims of a cell that a line of several rows has once."""
         said, document, place = self.apart.get((column.name, line), (None, column.document, column.place))
-        return () if said is None else self._typed(said, column, document, place)
+        return () if said is None else self._typed(said, column, unit, document, place)
 
-    def _typed(self, said: Any, column: StudyColumn, document: Document, place: Place) -> tuple[ReportedClaim, ...]:
+    def _typed(
+        self, said: Any, column: StudyColumn, unit: str | None, document: Document, place: Place
+    ) -> tuple[ReportedClaim, ...]:
         claims = []
         for number, one in enumerate(said if isinstance(said, list) else [said]):
             spot = (*place, number) if isinstance(said, list) else place
             claim = typed(document, spot, {"printed": one} if isinstance(one, str) else one, ReportedClaim)
             printed_by = claim.printed_by or self.printed_by.get(column.name)
             claims.append(msgspec.structs.replace(claim, printed_by=printed_by))
+            try:
+                _check(claim.printed, column.name, unit)
+            except UserError as problem:
+                raise document.error((*spot, "printed") if isinstance(one, dict) else spot, str(problem)) from problem
         return tuple(claims)
+
+
+def check_copied(row: PlannedRow, printed: str, *place: str) -> None:
+    """Raise UserError, at a place inside a row, where what a claim was copied from is no number."""
+    try:
+        numbers = parse(printed)
+    except UserError as problem:
+        raise row.error(str(problem), *place) from problem
+    if not numbers:
+        raise row.error(f"{printed!r} is no number that a claim could be copied from", *place)
+
+
+def _check(printed: str, column: str, unit: str | None) -> None:
+    """Raise UserError for text that is no number, or one of something else than the column holds."""
+    for number in parse(printed):
+        if not in_unit(number, unit):
+            raise UserError(f"{printed!r} is in {number.unit}, and {column} is in {unit or 'no unit'}")
 
 
 def _leaves(nested: dict[str, Any], place: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Any]]:

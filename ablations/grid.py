@@ -280,5 +280,5 @@ def _cell_of_line(line: Line, column: StudyColumn, cells: Cells) -> GridCell:
                 f"{column.name} is not the same for {line.rows[0].id!r} and {row.id!r}, which share a line;"
                 " `spread: true` shows both",
             )
-    claims = cell.claims or cells.claims.of_line(line.id, column)
+    claims = cell.claims or cells.claims.of_line(line.id, column, cell.unit)
     return replace(cell, claims=claims) if claims else cell

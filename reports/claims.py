@@ -8,9 +8,9 @@ or the other table that it was copied from. Prose alone explains nothing.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ablations.printed import Printed, PrintedBy, parse
 from bench.errors import UserError
 from bench.trial import Frozen
-from reports.printed import Printed, PrintedBy, parse
 
 
 class Source(Frozen):

@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from ablations.printed import NOTHING
 from bench.trial import Frozen
-from reports.printed import NOTHING
 from reports.scale import COUNTED, Scale, scale, show
 from reports.table import Cell, ClaimCell, Column, Table, Verdict
 

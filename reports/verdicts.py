@@ -10,9 +10,9 @@ Anything      whose protocol differs is not_comparable; what has no number is pe
 
 import math
 
+from ablations.printed import Printed
 from bench.trial import Frozen
 from reports.claims import Claim
-from reports.printed import Printed
 from reports.scale import alone
 from reports.significance import binomial_std, summary, two_sided_t
 from reports.table import ClaimCell, State, Verdict

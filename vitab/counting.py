@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from tabulate import tabulate
 
+from ablations.printed import in_unit, parse
 from bench import models, registry
 from bench.attempt import failure_of
 from bench.counting import Counts, count, of_model
 from bench.errors import UserError
 from bench.trial import Input, Model
-from reports.printed import parse
 from reports.scale import alone, scale, show
 from vitab.breakdown import Part, folded, parts
 
@@ -105,7 +105,7 @@ def _differs(unit: str, counted: int, expected: str | int) -> list[str]:
     if isinstance(expected, int):
         return [] if counted == expected else [f"{counted:,} {unit}, expected {expected:,}"]
     printed = parse(expected)
-    if not printed:
+    if not printed or not all(in_unit(number, unit) for number in printed):
         raise UserError(f"{expected!r} is no number that {unit} could be compared with")
     if any(number.holds(counted) for number in printed):
         return []

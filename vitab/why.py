@@ -10,6 +10,7 @@ import msgspec
 from ablations.cells import GridCell
 from ablations.columns import StudyColumn, chosen
 from ablations.grid import GridRow
+from ablations.printed import Printed, parse
 from bench import lease, plan, registry
 from bench.errors import UserError, unknown
 from bench.identity import canonical, weights_key
@@ -19,7 +20,6 @@ from bench.trial import Trial
 from bench.work import Work
 from reports.cells import choose, failure_text, fill
 from reports.check import words
-from reports.printed import Printed, parse
 from reports.scale import COUNTED, alone, scale, show
 from reports.table import Cell, ClaimCell
 from vitab.durations import duration

@@ -11,11 +11,11 @@ import yaml
 
 from ablations import shipped
 from ablations.grid import build
+from ablations.printed import parse
 from ablations.study import load
 from bench.store import Snapshot
 from reports.cells import fill
 from reports.layout import grid
-from reports.printed import parse
 
 COPIES = {path.stem: path for path in sorted((Path(__file__).parent.parent / "data" / "papers").glob("*.yaml"))}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from reports.printed import parse
+from ablations.printed import parse
 from reports.scale import alone, scale, show
 
 

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
+from ablations.printed import parse
 from reports.claims import Claim, Explain, Source
-from reports.printed import parse
 from reports.table import ClaimCell
 from reports.verdicts import Measured, noise_of_difference, verdict
 

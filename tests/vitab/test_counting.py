@@ -223,7 +223,7 @@ def test_an_assertion_over_nothing_is_refused():
         vitab.assert_counts(_small(), IMAGES)
     with pytest.raises(UserError, match="needs an input"):
         vitab.assert_counts(_small(), flops="3.4k")
-    for nothing in ("–", "many"):
+    for nothing in ("–", "many", "4.5GB", "29 s"):
         with pytest.raises(UserError, match="is no "):
             vitab.assert_counts(_small(), IMAGES, flops=nothing)
 

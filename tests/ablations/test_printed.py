@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ablations.printed import Printed, in_unit, parse
 from bench.errors import UserError
-from reports.printed import Printed, parse
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,34 @@ def test_text_that_is_no_number_is_one_clear_line(text):
     with pytest.raises(UserError) as raised:
         parse(text)
     assert str(raised.value).startswith(f"{text!r} is no printed number; allowed: '29M', ")
+
+
+@pytest.mark.parametrize("text", ["1e9999999", "1e400", "1e-400", "2 · 10^999", "1" + " " * 200_000 + "x", "9" * 400])
+def test_a_number_beyond_all_sense_is_refused_at_once(text):
+    with pytest.raises(UserError, match="is no printed number") as raised:
+        parse(text)
+    assert len(str(raised.value)) < 200
+
+
+@given(st.from_regex(r"[<≈]?-?[0-9]{1,12}(\.[0-9]{1,12})?(e-?[0-9]{1,4})?( ± [0-9]{1,9})? ?(T|GiB|%)?", fullmatch=True))
+def test_what_is_read_is_finite(text):
+    try:
+        (number,) = parse(text)
+    except UserError:
+        return
+    assert math.isfinite(number.value)
+    assert math.isinf(number.low) or number.low <= number.value <= number.high
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "fits"),
+    [("81.3%", "%", True), ("81.3%", "points", True), ("81.3", "%", True), ("29M", "parameters", True),
+     ("4.1x", None, True), ("755.2 img/s", "images/s", True), ("8 ms", "s", True), ("29 s", "parameters", False),
+     ("4.5GB", "multiply-adds", False), ("81.3%", None, False)],
+)  # fmt: skip
+def test_a_printed_unit_is_the_quantity_s_or_none(text, unit, fits):
+    (number,) = parse(text)
+    assert in_unit(number, unit) == fits
 
 
 @given(st.decimals(-1000, 1000, places=6), st.integers(0, 4))

@@ -6,6 +6,8 @@
 "88.4/88.5*"                                               two values, each a claim that may hold; * is a mark
 "≈4.5G" "~4.5G" "> 2" "≤5"                                 about, and bounds
 "-" "–" "—" "_" "n/a" ""                                   no number
+
+Text is bounded in length, and so is every exponent: whatever a spec says is read at once, and what it means is finite.
 """
 
 import math
@@ -13,10 +15,13 @@ import re
 from decimal import Decimal
 from typing import Literal
 
+from ablations.conversion import shown
 from bench.errors import UserError
 from bench.trial import Frozen
 
 PrintedBy = Literal["rounding", "truncation"]
+
+LONGEST = 60  # characters of a printed cell: "88.55 ± 0.04/88.62 ± 0.05*" has 26
 
 NOTHING = {"", "-", "–", "—", "−", "_", "n/a", "na"}
 
@@ -48,11 +53,14 @@ SUFFIXES: dict[str, tuple[str, str | None]] = {  # as printed → (factor to bas
     "GiB": (str(2**30), "bytes"),
 }
 
+ALIKE: dict[str | None, tuple[str, ...]] = {"points": ("%",), None: ("×",)}
+"""A quantity's unit → what papers print behind its numbers all the same."""
+
 _NUMBER = r"[+\-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 _PRINTED = re.compile(
     rf"""(?P<bound>[≈~]|>=|<=|[<>≥≤])?\s*
     (?P<mean>{_NUMBER})
-    (?:e(?P<power>[+\-−]?\d+)|\s*[·×x]\s*10\^(?P<ten>[\-−]?\d+))?
+    (?:e(?P<power>[+\-−]?\d{{1,2}})|\s*[·×x]\s*10\^(?P<ten>[\-−]?\d{{1,2}}))?
     (?:\s*(?:±|\+/-|\+-)\s*(?P<std>\d+(?:\.\d+)?))?
     \s*(?P<suffix>[A-Za-zµ%×]+(?:/s)?)?
     \s*(?P<mark>[*†‡§¹²³⁴⁵⁶⁷⁸⁹]*)""",
@@ -93,14 +101,22 @@ def parse(text: str, printed_by: PrintedBy = "rounding") -> tuple[Printed, ...]:
     """
     if text.strip().lower() in NOTHING:
         return ()
+    if len(text) > LONGEST:
+        raise UserError(f"{shown(text)} is no printed number: {len(text):,} characters; at most {LONGEST}")
     return tuple(_one(part, text, printed_by) for part in _SLASH.split(text.strip()))
+
+
+def in_unit(number: Printed, unit: str | None) -> bool:
+    """Whether what is printed can be of a quantity in this unit: where it names none, it is the quantity's own."""
+    return number.unit in {None, unit, *ALIKE.get(unit, ())}
 
 
 def _one(part: str, text: str, printed_by: PrintedBy) -> Printed:
     match = _PRINTED.fullmatch(part)
     suffix = _suffix(match["suffix"] or "") if match else None
     if match is None or suffix is None:
-        raise UserError(f"{text!r} is no printed number; allowed: '29M', '4.5G', '81.3', '88.55 ± 0.04', '1.2e3', '–'")
+        examples = "'29M', '4.5G', '81.3', '88.55 ± 0.04', '1.2e3', '–'"
+        raise UserError(f"{shown(text)} is no printed number; allowed: {examples}")
     factor, unit = Decimal(suffix[0]), suffix[1]
     factor *= Decimal(10) ** int((match["power"] or match["ten"] or "0").replace("−", "-"))
     mean = Decimal(match["mean"].replace(",", "").replace("−", "-"))
