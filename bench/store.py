@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench import machine
+from bench import machine, weights
 from bench.errors import UserError
 from bench.record import FORMAT, Record, Start
 
@@ -75,7 +75,7 @@ class Store:
 
     def weights_ready(self, key: str) -> bool:
         """Whether the weights of a key are there and complete."""
-        return (self.weights_folder(key) / "done.json").exists()
+        return weights.done(self.weights_folder(key)) is not None
 
     def append(self, line: Start | Record) -> None:
         """Append one line to this process's own file, and return when the disk has it. Raises UserError."""

@@ -60,11 +60,12 @@ class Loaded:
 
 
 def done(folder: Path) -> Done | None:
-    """What `done.json` says, or None where there is none."""
+    """What complete weights say of themselves; None where a part of them is missing or says nothing."""
     try:
-        return msgspec.json.decode((folder / DONE).read_bytes(), type=Done)
-    except FileNotFoundError:
+        said = msgspec.json.decode((folder / DONE).read_bytes(), type=Done)
+    except (OSError, msgspec.DecodeError, RecursionError):
         return None
+    return said if (folder / WEIGHTS).exists() else None
 
 
 def load(source: Source, store: Path) -> Loaded:
@@ -85,7 +86,8 @@ def trained(folder: Path) -> Loaded:
         raise Needs(f"weights {folder.name} are not in the store")
     loaded = file(folder / WEIGHTS)
     if loaded.sha256 != said.weights:
-        raise Invalid(f"weights {folder.name} are not what done.json says: {loaded.sha256[:12]}, {said.weights[:12]}")
+        here, wanted = loaded.sha256[:12], said.weights[:12]
+        raise Needs(f"weights {folder.name} as they were trained: {wanted}, not {here}; remove {folder} to train again")
     trial = msgspec.json.decode((folder / TRIAL).read_bytes(), type=Trial)
     return Loaded(state=loaded.state, sha256=loaded.sha256, trial=trial)
 

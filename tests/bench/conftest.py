@@ -1,15 +1,17 @@
 """What several tests of this room stand on: a measure that does what it is told, trainings, folders of images."""
 
+import hashlib
 import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench import data, models, registry
+from bench import data, models, registry, weights
 from bench import train as recipes
 from bench.attempt import Watch
 from bench.identity import weights_key
@@ -94,6 +96,22 @@ def trained(tmp_path):
         return Left(folder=folder, subject=subject, quantities=quantities, progress=said)
 
     return run
+
+
+@pytest.fixture
+def complete():
+    """A function that leaves behind in a folder what a training leaves, with weights of a few bytes."""
+
+    def make(folder, *, written=b"weights", **said):
+        facts = {"architecture": "a", "data": "d", "steps": 1, "seconds": 1.0, "attention": [], "train_loss": 1.0}
+        digest = hashlib.sha256(written).hexdigest()
+        done = weights.Done(**({"version": recipes.VERSION, "weights": digest} | facts | said))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / weights.WEIGHTS).write_bytes(written)
+        (folder / weights.DONE).write_bytes(msgspec.json.encode(done))
+        return done
+
+    return make
 
 
 @pytest.fixture

@@ -198,13 +198,20 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
         Store(tmp_path).append(_record(value=1.0))
 
 
-def test_weights_are_ready_when_they_say_so(tmp_path):
+def test_weights_are_ready_when_they_are_there_and_say_so(tmp_path, complete):
     store = Store(tmp_path)
     folder = store.folder("weights", "k")
     assert folder == store.weights_folder("k")
     assert not store.weights_ready("k")
-    (folder / "done.json").write_text("{}")
+    complete(folder)
     assert store.weights_ready("k")
+    (folder / "weights.safetensors").rename(folder / "elsewhere")
+    assert not store.weights_ready("k")
+    (folder / "elsewhere").rename(folder / "weights.safetensors")
+    whole = (folder / "done.json").read_bytes()
+    for broken in (b"", b"{}", whole[:-20], b"[" * 100_000):
+        (folder / "done.json").write_bytes(broken)
+        assert not store.weights_ready("k")
 
 
 def test_times_sort_as_text_in_the_order_they_were_taken():

@@ -264,12 +264,12 @@ def test_a_training_that_is_asked_to_stop_sees_it_saves_and_leaves_no_record(tmp
     assert list((tmp_path / "leases").iterdir()) == []
 
 
-def test_a_training_that_ends_although_it_is_asked_to_stop_has_its_record(tmp_path, monkeypatch):
+def test_a_training_that_ends_although_it_is_asked_to_stop_has_its_record(tmp_path, monkeypatch, complete):
     store, stop = Store(tmp_path), Stop()
 
     def finish(trial, subject, watch):
         stop.ask()
-        (subject.weights_folder / "done.json").write_text("{}")
+        complete(subject.weights_folder)
         subject.bound["data"] = "abc"
         return {"loss": Quantity(samples=(0.5,), unit="nats", better="lower")}
 
