@@ -1,7 +1,6 @@
 """An attempt: one piece of work tried once, and the record of what came of it. Whatever is raised becomes a failure."""
 
 import contextlib
-import math
 import os
 import sys
 import time
@@ -14,7 +13,7 @@ import msgspec
 
 from bench import machine, registry
 from bench.errors import Diverged, Needs, UserError
-from bench.record import TRAIN, Failure, Quantity, Record
+from bench.record import LARGEST, TRAIN, Failure, Quantity, Record
 from bench.store import Store, now
 from bench.subject import Subject
 from bench.work import Work
@@ -144,9 +143,9 @@ def _measure(work: Work, subject: Subject) -> dict[str, Quantity]:
 
 
 def _check(quantities: dict[str, Quantity], subject: Subject) -> None:
-    """Refuse what JSON cannot say: it would write an infinity as null, and a reader would not have the record."""
+    """Refuse what no reader would take: JSON has no infinity, and a record no sample beyond LARGEST."""
     for name, quantity in quantities.items():
-        if not quantity.samples or not all(map(math.isfinite, quantity.samples)):
+        if not quantity.samples or not all(abs(sample) <= LARGEST for sample in quantity.samples):
             raise ValueError(f"{name} came out as {', '.join(map(str, quantity.samples)) or 'nothing'}")
     for facts in (subject.bound, subject.artifacts):
         if lost := facts.keys() - _sayable(facts).keys():

@@ -6,7 +6,9 @@ Format 1 (a reader skips lines whose `format` it does not know, and says so):
      "quantities" | "failure", "bound", "environment", "artifacts"}
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from bench.trial import Frozen, Trial
 
@@ -16,10 +18,16 @@ TRAIN = "train"
 """The measure name of a training's own record: its key is the weights key."""
 
 
+LARGEST = 1e100
+"""No sample is beyond this, nor below its negative: sums of squares of such numbers are numbers still."""
+
+Sample = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+
+
 class Quantity(Frozen):
     """One measured quantity: raw samples, summarised only in reports."""
 
-    samples: tuple[float, ...]  # in the order measured
+    samples: Annotated[tuple[Sample, ...], Meta(min_length=1)]  # in the order measured
     unit: str  # base units: "parameters", "multiply-adds", "%", "images/s", "bytes", "s"
     better: Literal["higher", "lower"] | None  # None: neither (a number of layers)
 
@@ -56,7 +64,7 @@ class Record(Frozen, tag_field="event", tag="end"):
     version: int
     attempt: str
     time: str  # ISO 8601, UTC, at the end
-    seconds: float
+    seconds: Annotated[float, Meta(ge=0, le=LARGEST)]
     trial: Trial
     quantities: dict[str, Quantity] = {}
     failure: Failure | None = None

@@ -10,6 +10,7 @@ Reading changes nothing here, and needs no index: 10,000 records are read, typed
 
 import gc
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,11 @@ from bench import machine, weights
 from bench.errors import UserError
 from bench.record import FORMAT, Record, Start
 
+DEEPEST = 64  # values inside each other: a record has seven
+
 _LINE = msgspec.json.Decoder(Start | Record)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.?)*(?:"|$)')  # to the line's end where nothing closes it: looked at once
+_BRACKET = re.compile(rb"[\[{\]}]")
 
 
 class Position(NamedTuple):
@@ -160,7 +165,7 @@ def _read_file(path: Path, position: Position) -> _Part:
     starts, ends, broken = [], [], []
     for number, line in enumerate(lines, position.lines + 1):
         try:
-            read = _LINE.decode(line)
+            read = _LINE.decode(_shallow(line))
         except msgspec.DecodeError as problem:
             if line:
                 broken.append(f"records/{path.name}:{number}: {_complaint(line, problem)}; skipped")
@@ -176,6 +181,17 @@ def _read_file(path: Path, position: Position) -> _Part:
     return _Part(starts, ends, broken, torn, whole)
 
 
+def _shallow(line: bytes) -> bytes:
+    """A line whose values can be walked. Raises DecodeError for one that is nested deeper than any record is."""
+    if line.count(b"[") + line.count(b"{") > DEEPEST:
+        depth = 0
+        for bracket in _BRACKET.findall(_STRING.sub(b"", line)):
+            depth += 1 if bracket in b"[{" else -1
+            if depth > DEEPEST:
+                raise msgspec.DecodeError(f"more than {DEEPEST} values inside each other")
+    return line
+
+
 class _Head(msgspec.Struct):
     """What every format has said and will say."""
 
@@ -185,7 +201,7 @@ class _Head(msgspec.Struct):
 def _complaint(line: bytes, problem: msgspec.DecodeError) -> str:
     """Why a line says nothing: written by a newer program, or damaged."""
     try:
-        head = msgspec.json.decode(line, type=_Head)
+        head = msgspec.json.decode(_shallow(line), type=_Head)
     except msgspec.DecodeError:
         return "broken line"
     return f"broken line ({problem})" if head.format == FORMAT else _unknown_format(head.format)

@@ -63,6 +63,7 @@ def test_the_version_of_a_library_that_asks_for_a_repeat_is_bound(tmp_path):
         ("raise silent", Failure(kind="crashed", reason="RuntimeError")),
         ("nan nan", Failure(kind="crashed", reason="ValueError: points came out as nan")),
         ("nan inf", Failure(kind="crashed", reason="ValueError: points came out as inf")),
+        ("nan 1e300", Failure(kind="crashed", reason="ValueError: points came out as 1e+300")),
         ("bind", Failure(kind="crashed", reason="TypeError: 'thing' is bound to a object, which is no plain data")),
         (
             "torch gpu",

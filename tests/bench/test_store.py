@@ -113,6 +113,53 @@ def test_lines_that_this_reader_cannot_know_are_named_and_skipped(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ({"quantities": {"n": {"samples": [], "unit": "%", "better": None}}}, "length >= 1 - at `$.quantities[...]"),
+        ({"quantities": {"n": {"samples": [1e300], "unit": "%", "better": None}}}, "<= 1e+100 - at `$.quantities"),
+        ({"quantities": {"n": {"samples": [0, -1e300], "unit": "%", "better": None}}}, ">= -1e+100 - at `$.quantities"),
+        ({"seconds": 1e300}, "<= 1e+100 - at `$.seconds`"),
+        ({"seconds": -1.0}, ">= 0.0 - at `$.seconds`"),
+    ],
+)
+def test_numbers_that_nothing_can_be_computed_with_are_no_record(tmp_path, line, complaint):
+    store = Store(tmp_path)
+    store.append(_record("good", 1.0))
+    said = msgspec.to_builtins(_record("bad")) | {"event": "end"} | line
+    with _own_file(store).open("ab") as file:
+        file.write(msgspec.json.encode(said) + b"\n")
+    snapshot = store.read()
+    assert list(snapshot.records) == ["good"]
+    assert len(snapshot.problems) == 1
+    assert complaint in snapshot.problems[0]
+
+
+@pytest.mark.parametrize("depth", [65, 900, 100_000])
+def test_a_record_that_is_nested_without_end_is_skipped(tmp_path, depth):
+    store = Store(tmp_path)
+    store.append(_record("good", 1.0))
+    bracket = msgspec.structs.replace(_record("brackets in text"), bound={"text": "[" * 1000, "\\": '"['})
+    line = msgspec.json.encode(msgspec.structs.replace(_record("deep"), bound={"deep": "here"}))
+    with _own_file(store).open("ab") as file:
+        file.write(line.replace(b'"here"', b"[" * depth + b"]" * depth) + b"\n")
+        file.write(b"[" * depth + b"\n" + msgspec.json.encode(bracket) + b"\n")
+    snapshot = store.read()
+    assert list(snapshot.records) == ["good", "brackets in text"]
+    name = f"records/{_own_file(store).name}"
+    assert snapshot.problems == (f"{name}:2: broken line; skipped", f"{name}:3: broken line; skipped")
+
+
+def test_a_text_that_never_ends_is_read_over_at_once(tmp_path):
+    store = Store(tmp_path)
+    store.append(_record("good", 1.0))
+    with _own_file(store).open("ab") as file:
+        file.write(b"{" * 65 + b'\\"' * 500_000 + b"\n")
+    began = time.process_time()
+    assert list(store.read().records) == ["good"]
+    assert time.process_time() - began < 2
+
+
 def test_measured_beats_failed_and_later_beats_earlier():
     early, late = _record(value=1.0, at="2026-01-01"), _record(value=2.0, at="2026-01-02")
     failed = _record(failure=Failure(kind="crashed", reason="ValueError: no"), at="2026-01-03")
