@@ -10,10 +10,12 @@ The interface of a file in this folder; everything at module level is torch-free
     def build(knobs, input, *, dropout, drop_path) -> nn.Module      maps (B, C, H, W) to logits (B, classes)
 
 A library's file has instead: `names() -> tuple[str, ...]` (torch-free, without importing the library),
-`default_image(name) -> int`, `build(name, arguments, input, *, dropout, drop_path)`, and, where there is something to
-note, `notes(name, arguments, input) -> list[str]`.
+`default_image(name) -> int`, `build(name, arguments, input, *, dropout, drop_path)`, `SAID_ELSEWHERE`, the library's
+arguments that a trial states in fields of its own, and, where there is something to note,
+`notes(name, arguments, input) -> list[str]`.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -64,6 +66,7 @@ def resolve(name: str, knobs: dict[str, Any]) -> Model:
         empty = [knob for knob, value in knobs.items() if value is None]
         if empty:  # timm drops arguments that are None without a word: the key would name what was not built
             raise UserError(f"{name}: argument {empty[0]!r} is null; leave it out to take the library's default")
+        _refuse_said_elsewhere(name, knobs)
         return Model(name=name, version=module.VERSION, knobs=dict(knobs))
     for knob in knobs:
         if knob not in module.Knobs.__struct_fields__:
@@ -73,6 +76,14 @@ def resolve(name: str, knobs: dict[str, Any]) -> Model:
     except msgspec.ValidationError as problem:
         raise UserError(f"model {name}: {problem}") from problem
     return Model(name=name, version=module.VERSION, knobs=msgspec.to_builtins(filled))
+
+
+def _refuse_said_elsewhere(name: str, arguments: Iterable[str]) -> None:
+    """Refuse an argument that would decide, past the keys, what another field of the trial says. Raises Invalid."""
+    fields: dict[str, str] = registry.load("models", name.partition(":")[0]).SAID_ELSEWHERE
+    for argument in arguments:
+        if argument in fields:
+            raise Invalid(f"model.{argument} is no knob of {name}; {fields[argument]}")
 
 
 def check(model: Model, input_: Input) -> list[str]:
@@ -95,11 +106,12 @@ def wants_values(problem: Exception) -> bool:
 def build(model: Model, input_: Input, *, dropout: float = 0.0, drop_path: float = 0.0) -> "nn.Module":
     """The module, on the current default device (use `with torch.device("meta")` for shapes alone).
 
-    Raises Invalid when the library refuses its arguments.
+    Raises Invalid when the library refuses its arguments, or we do.
     """
     library, colon, rest = model.name.partition(":")
     if colon:
         module = registry.load("models", library)
+        _refuse_said_elsewhere(model.name, model.knobs)  # a trial may come from elsewhere than a spec
         try:
             built: nn.Module = module.build(rest, model.knobs, input_, dropout=dropout, drop_path=drop_path)
         except TypeError as problem:

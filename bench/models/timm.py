@@ -21,6 +21,24 @@ if TYPE_CHECKING:
 LIBRARY = True
 VERSION = 1
 
+WEIGHTS = "say `weights:` or `train.from:`"
+SAID_ELSEWHERE = {
+    "pretrained": WEIGHTS,
+    "pretrained_cfg": WEIGHTS,
+    "pretrained_cfg_overlay": WEIGHTS,
+    "checkpoint_path": WEIGHTS,  # which older versions of timm unpickle besides
+    "cache_dir": "set HF_HOME",
+    "num_classes": "say `model.classes`",
+    "in_chans": "say `model.channels`",
+    "img_size": "say `model.image`",
+    "drop_rate": "say `train.dropout`",
+    "drop_path_rate": "say `train.drop_path`",
+    "device": "say `execution.device`",
+    "dtype": "say `precision`",
+    "features_only": "a classifier has logits",
+}
+"""Arguments that would make a table say one thing and the model be another, and where they are said instead."""
+
 USUAL_IMAGE = 224  # pixels a side, where a configuration leaves it out
 ENTRY_POINT = re.compile(r"^@register_model\s*\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 PATCH_IN_NAME = re.compile(r"_patch(\d+)(?:_|$)")
@@ -64,8 +82,7 @@ def build(name: str, arguments: dict[str, Any], input: Input, *, dropout: float,
     """
     import timm
 
-    size = (input.channels, input.image, input.image)
-    overlay = {"input_size": size, **arguments.get("pretrained_cfg_overlay", {})}
+    overlay = {"input_size": (input.channels, input.image, input.image)}
     given = {"in_chans": input.channels, "num_classes": input.classes, **arguments, "pretrained_cfg_overlay": overlay}
     # many models have a rate of their own that is not 0, others know no such argument: those cannot drop anything
     rates = {"drop_rate": dropout, "drop_path_rate": drop_path}

@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 LIBRARY = True
 VERSION = 1
 
+WEIGHTS = "say `weights:` or `train.from:`"
+SAID_ELSEWHERE = {
+    "weights": WEIGHTS,
+    "weights_backbone": WEIGHTS,
+    "pretrained": WEIGHTS,
+    "pretrained_backbone": WEIGHTS,
+    "num_classes": "say `model.classes`",
+    "image_size": "say `model.image`",
+    "input_size": "say `model.image`",
+    "dropout": "say `train.dropout`",
+    "stochastic_depth_prob": "say `train.drop_path`",
+}
+"""Arguments that would make a table say one thing and the model be another, and where they are said instead."""
+
 SIZED = {"vision_transformer": "image_size", "maxvit": "input_size"}  # file → the argument that fixes the image size
 ENTRY_POINT = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(\s*\*, weights: Optional\[(\w+)\]", re.MULTILINE)
 CROP = re.compile(r"\bcrop_size=(\d+)")

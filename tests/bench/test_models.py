@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 
@@ -104,7 +105,7 @@ def test_names_and_sizes_are_read_without_importing_the_libraries():
 
 
 def test_a_library_model_keeps_its_arguments_as_given_and_ours_has_every_default():
-    given = {"window_size": 8, "img_size": 256}
+    given = {"window_size": 8, "global_pool": "max"}
     assert models.resolve("swin_tiny_patch4_window7_224", given) == Model(
         name="timm:swin_tiny_patch4_window7_224", version=TIMM.VERSION, knobs=given
     )
@@ -158,6 +159,40 @@ def test_what_a_library_refuses_is_a_line_that_names_the_model(name, given, line
     assert "\n" not in said
     if "depht" in given:
         assert "unexpected keyword argument 'depht'" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "value", "said"),
+    [
+        ("timm:resnet18", "checkpoint_path", "weights.pth", "say `weights:` or `train.from:`"),
+        ("timm:resnet18", "pretrained", True, "say `weights:` or `train.from:`"),
+        ("timm:resnet18", "pretrained_cfg", {"file": "weights.pth"}, "say `weights:` or `train.from:`"),
+        ("timm:resnet18", "pretrained_cfg_overlay", {"num_classes": 7}, "say `weights:` or `train.from:`"),
+        ("timm:resnet18", "cache_dir", "elsewhere", "set HF_HOME"),
+        ("timm:resnet18", "num_classes", 7, "say `model.classes`"),
+        ("timm:resnet18", "in_chans", 1, "say `model.channels`"),
+        ("timm:vit_tiny_patch16_224", "img_size", 32, "say `model.image`"),
+        ("timm:resnet18", "drop_path_rate", 0.1, "say `train.drop_path`"),
+        ("timm:resnet18", "features_only", True, "a classifier has logits"),
+        ("torchvision:resnet18", "weights", "DEFAULT", "say `weights:` or `train.from:`"),
+        ("torchvision:resnet18", "num_classes", 7, "say `model.classes`"),
+        ("torchvision:vit_b_16", "image_size", 32, "say `model.image`"),
+        ("torchvision:vit_b_16", "dropout", 0.1, "say `train.dropout`"),
+    ],
+)
+def test_what_another_field_of_the_trial_says_is_no_librarys_argument(name, argument, value, said):
+    line = f"model.{argument} is no knob of {name}; {said}"
+    with pytest.raises(UserError) as raised:
+        models.resolve(name, {argument: value})
+    assert str(raised.value) == line
+    with pytest.raises(Invalid) as raised:  # a trial that no spec resolved
+        models.build(Model(name=name, knobs={argument: value}), Input(image=224))
+    assert str(raised.value) == line
+
+
+def test_every_argument_that_timm_itself_takes_for_weights_is_refused():
+    taken = set(inspect.signature(timm.create_model).parameters) - {"model_name", "kwargs"}
+    assert taken - TIMM.SAID_ELSEWHERE.keys() == {"scriptable", "exportable", "no_jit"}
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "resnet18", "vit", "swin"])
