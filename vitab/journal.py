@@ -11,6 +11,7 @@ from bench import machine
 from bench.files import publish
 from bench.store import Store, now
 from bench.trial import Frozen
+from vitab.streams import is_stream
 from vitab.works import Selection
 
 FORMAT = 1
@@ -49,11 +50,13 @@ class Call(Frozen):
 
 
 def write(store: Store, selection: Selection) -> None:
-    """Say that this process runs a study."""
+    """Say that this process runs a study; not of a spec that nobody could read again, such as a pipe's."""
     study, given = selection.grid.study, selection.given
+    if is_path(given) and is_stream(Path(given)):
+        return
     pid = os.getpid()
     call = Call(
-        study=str(Path(given).absolute()) if given.endswith(SUFFIXES) or "/" in given else given,
+        study=str(Path(given).absolute()) if is_path(given) else given,
         name=study.name,
         time=now(),
         host=machine.host(),
@@ -68,6 +71,11 @@ def write(store: Store, selection: Selection) -> None:
     folder = store.folder("studies", study.name)
     moment = "".join(character for character in call.time if character.isdigit())[:17]  # to the millisecond
     publish(folder / f"{moment}-{call.host}-{pid}.json", msgspec.json.encode(call))
+
+
+def is_path(study: str) -> bool:
+    """Whether a study is named by its file."""
+    return study.endswith(SUFFIXES) or "/" in study
 
 
 def calls(store: Store) -> list[Call]:

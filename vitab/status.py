@@ -15,6 +15,7 @@ from bench.store import Snapshot, Store
 from reports.cells import failure_text
 from vitab import journal
 from vitab.journal import Call
+from vitab.streams import is_stream
 from vitab.works import Selection, select, works
 
 FORMAT = 1
@@ -86,6 +87,8 @@ def _unsent(name: str) -> Call:
 
 
 def _select(call: Call) -> Selection:
+    if call.pid and journal.is_path(call.study) and is_stream(Path(call.study)):
+        raise UserError(f"{call.study} was a spec that cannot be read again")
     return select(
         call.study, setting=call.setting, sets=call.sets, seeds=call.seeds, columns=call.columns, rows=call.rows
     )

@@ -11,6 +11,7 @@ from bench.store import Snapshot, Store
 from reports.cells import fill, part
 from reports.render import render
 from vitab import journal
+from vitab.streams import is_stream
 from vitab.works import Selection, selections
 
 
@@ -32,12 +33,17 @@ def main(options: argparse.Namespace) -> int:
 
 
 def write(path: Path, text: str) -> None:
-    """A text file, whole or not at all. Raises UserError."""
+    """A text file, whole or not at all; what is no regular file (a device, a pipe) is written to. Raises UserError."""
     if path.is_dir():
         raise UserError(f"{path}: is a directory")
+    content = (text if text.endswith("\n") else text + "\n").encode()
     try:
+        if is_stream(path):
+            with path.open("ab") as stream:
+                stream.write(content)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        publish(path, (text if text.endswith("\n") else text + "\n").encode())
+        publish(path.resolve(), content)  # a link stays one: the file that it names is replaced
     except OSError as problem:
         raise UserError(f"{path}: {(problem.strerror or str(problem)).lower()}") from problem
 
