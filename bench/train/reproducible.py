@@ -22,21 +22,23 @@ def reproducible(threads: int, device: str) -> Iterator[None]:
         deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark,
         torch.backends.cudnn.allow_tf32,
+        torch.get_float32_matmul_precision(),
     )
     try:
-        _set((threads, True, device == "cuda", False, False, False))
+        _set((threads, True, device == "cuda", False, False, False, "highest"))
         yield
     finally:
         _set(before)
 
 
-def _set(settings: tuple[int, bool, bool, bool, bool, bool]) -> None:
+def _set(settings: tuple[int, bool, bool, bool, bool, bool, str]) -> None:
     import torch
     from torch.utils import deterministic
 
-    threads, always, warn_only, fill, benchmark, tf32 = settings
+    threads, always, warn_only, fill, benchmark, tf32, matmul = settings
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(always, warn_only=warn_only)
     deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined] # only finds bugs; 7 % of a small step
     torch.backends.cudnn.benchmark = benchmark
-    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32  # convolutions
+    torch.set_float32_matmul_precision(matmul)  # matrix products; cuDNN's switch leaves them alone
