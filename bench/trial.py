@@ -11,6 +11,11 @@ from typing import Annotated, Any, Literal, dataclass_transform
 import msgspec
 from msgspec import Meta
 
+MOST_PIXELS = 16_384
+"""A side of an image: sixteen times what anybody trains at, and small enough to list its divisors at once."""
+
+Pixels = Annotated[int, Meta(ge=1, le=MOST_PIXELS)]
+
 EXECUTION: dict[str, Any] = {"kind": "execution"}
 """Marks a field that is recorded but never hashed: `Annotated[int, Meta(extra=EXECUTION)]`."""
 
@@ -31,7 +36,7 @@ class Model(Frozen):
 class Input(Frozen):
     """What the model eats: images (B, channels, image, image), out come `classes` logits."""
 
-    image: Annotated[int, Meta(ge=1)]  # pixels a side
+    image: Pixels  # a side
     channels: Annotated[int, Meta(ge=1)] = 3
     classes: Annotated[int, Meta(ge=0)] = 1000  # 0: no head
 
@@ -56,7 +61,7 @@ class Source(Frozen):
 class Train(Frozen):
     """A training recipe with nothing left open. `image` is the training resolution in pixels."""
 
-    image: Annotated[int, Meta(ge=1)]
+    image: Pixels
     epochs: Annotated[int, Meta(ge=1)]
     batch: Annotated[int, Meta(ge=1)]
     optimizer: Literal["adamw"]
@@ -85,7 +90,7 @@ class Distill(Frozen):
 class Evaluate(Frozen):
     """The protocol of an accuracy: resize so that the crop is `crop` of the shorter side, centre crop at `image`."""
 
-    image: Annotated[int, Meta(ge=1)]
+    image: Pixels
     crop: Annotated[float, Meta(gt=0, le=1)] = 1.0
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
     split: Literal["report", "selection"] = "report"

@@ -17,7 +17,7 @@ from msgspec import Meta
 from bench.data import Facts, Images, Normalization, Split, folder
 from bench.errors import Invalid, Needs
 from bench.images import at_least_one, before_crop, stable_hash
-from bench.trial import EXECUTION, Frozen
+from bench.trial import EXECUTION, Frozen, Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ class Options(Reading, kw_only=True):
     set: str  # its name: what tells two folders apart in the keys
     classes: Annotated[int, Meta(ge=1)]
     channels: Literal[1, 3] = 3
-    image: Annotated[int, Meta(ge=1)] = 224  # the usual size, in pixels
+    image: Pixels = 224  # the usual side
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ arguments that a trial states in fields of its own, and, where there is somethin
 `notes(name, arguments, input) -> list[str]`.
 """
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,12 @@ def check(model: Model, input_: Input) -> list[str]:
     knobs = msgspec.convert(model.knobs, module.Knobs)
     module.check(knobs, input_)
     return list(notes(knobs, input_)) if notes else []
+
+
+def divisors(number: int) -> str:
+    """What divides a number, as an error lists it. Found in pairs: no number that fits in a trial takes long."""
+    small = [one for one in range(1, math.isqrt(number) + 1) if number % one == 0]
+    return ", ".join(map(str, sorted({*small, *(number // one for one in small)})))
 
 
 def wants_values(problem: Exception) -> bool:

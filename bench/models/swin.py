@@ -5,25 +5,28 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import Meta
 
 from bench.errors import Invalid
-from bench.trial import Frozen, Input
+from bench.models import divisors
+from bench.models.vit import Blocks, Channels, Ratio
+from bench.trial import Frozen, Input, Pixels
 
 if TYPE_CHECKING:
     from torch import nn
 
 VERSION = 1
 
-Positive = Annotated[int, Meta(ge=1)]
+MOST_STAGES = 16
+"""Each has half the map of the one before: the largest image has been one token for a while."""
 
 
 class Knobs(Frozen):
     """What may be chosen; the defaults are Swin-T's. `depths` and `heads` have one entry a stage."""
 
-    patch: Positive = 4  # pixels a side
-    dim: Positive = 96  # channels of the first stage; each further one has twice as many, on half the map
-    depths: tuple[Positive, ...] = (2, 2, 6, 2)  # blocks
-    heads: tuple[Positive, ...] = (3, 6, 12, 24)
-    window: Positive = 7  # tokens a side
-    mlp_ratio: Annotated[float, Meta(gt=0)] = 4.0  # hidden units of an MLP over its channels
+    patch: Pixels = 4  # a side
+    dim: Channels = 96  # channels of the first stage; each further one has twice as many, on half the map
+    depths: Annotated[tuple[Blocks, ...], Meta(max_length=MOST_STAGES)] = (2, 2, 6, 2)  # blocks
+    heads: Annotated[tuple[Channels, ...], Meta(max_length=MOST_STAGES)] = (3, 6, 12, 24)
+    window: Pixels = 7  # tokens a side: never more than pixels
+    mlp_ratio: Ratio = 4.0  # hidden units of an MLP over its channels
     qkv_bias: bool = True
     shift: bool = True  # every second block by half a window
     position: Literal["none", "absolute", "absolute_and_relative", "relative", "relative_without_appearance"] = (
@@ -35,8 +38,7 @@ def check(knobs: Knobs, input: Input) -> None:
     """Raise Invalid for what cannot be built."""
     where = f"swin at {input.image}"
     if input.image % knobs.patch:
-        allowed = ", ".join(str(size) for size in range(1, input.image + 1) if input.image % size == 0)
-        raise Invalid(f"{where}: patch {knobs.patch} does not divide the image; allowed: {allowed}")
+        raise Invalid(f"{where}: patch {knobs.patch} does not divide the image; allowed: {divisors(input.image)}")
     if not knobs.depths or len(knobs.depths) != len(knobs.heads):
         raise Invalid(f"{where}: {len(knobs.depths)} depths and {len(knobs.heads)} heads; each stage has one of both")
     for stage, heads in enumerate(knobs.heads):

@@ -1,6 +1,7 @@
 import inspect
 import subprocess
 import sys
+import time
 
 import pytest
 import timm
@@ -128,6 +129,14 @@ def test_a_library_model_keeps_its_arguments_as_given_and_ours_has_every_default
         ("vit", {"dimm": 48}, "no field 'model.dimm'; nearest: 'model.dim'"),
         ("vit", {"dim": "48"}, "model vit: Expected `int`, got `str` - at `$.dim`"),
         ("vit", {"dim": 0}, "model vit: Expected `int` >= 1 - at `$.dim`"),
+        ("vit", {"dim": 1_000_000_007}, "model vit: Expected `int` <= 65536 - at `$.dim`"),
+        ("vit", {"patch": 20_000}, "model vit: Expected `int` <= 16384 - at `$.patch`"),
+        ("vit", {"depth": 100_000}, "model vit: Expected `int` <= 1024 - at `$.depth`"),
+        ("vit", {"heads": 10**12}, "model vit: Expected `int` <= 65536 - at `$.heads`"),
+        ("vit", {"mlp_ratio": 1e300}, "model vit: Expected `float` <= 1024.0 - at `$.mlp_ratio`"),
+        ("swin", {"dim": 10**12}, "model swin: Expected `int` <= 65536 - at `$.dim`"),
+        ("swin", {"window": 10**12}, "model swin: Expected `int` <= 16384 - at `$.window`"),
+        ("swin", {"heads": [1] * 17}, "model swin: Expected `array` of length <= 16 - at `$.heads`"),
         ("swin", {"position": "relativ"}, "model swin: Invalid enum value 'relativ' - at `$.position`"),
         ("resnet18", {"act_layer": None}, "timm:resnet18: argument 'act_layer' is null; leave it out to take the"),
     ],
@@ -237,6 +246,14 @@ def test_a_patch_that_does_not_divide_is_an_error_in_ours_and_a_note_on_timms():
     assert models.check(models.resolve("vit_tiny_patch16_224", {}), Input(image=224)) == []
     assert models.check(models.resolve("resnet18", {}), Input(image=225)) == []
     assert models.check(models.resolve("torchvision:vit_b_16", {}), Input(image=224)) == []
+
+
+def test_divisors_are_listed_at_once_however_large_the_number():
+    began = time.process_time()
+    assert models.divisors(10**12 + 39) == "1, 1000000000039"  # a prime
+    assert models.divisors(36) == "1, 2, 3, 4, 6, 9, 12, 18, 36"
+    assert models.divisors(1) == "1"
+    assert time.process_time() - began < 2
 
 
 def test_a_skeleton_is_on_meta_in_evaluation_mode_and_shared():
