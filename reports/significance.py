@@ -70,8 +70,11 @@ def summary(samples: Sequence[float]) -> Summary:
 
 
 def binomial_std(percent: float, images: int) -> float:
-    """Standard deviation, in points, of an accuracy in percent on this many images."""
-    share = min(max(percent / 100, 0.0), 1.0)
+    """Standard deviation, in points, of an accuracy in percent on this many images.
+
+    None of them, or all, says less than "never": the share is taken as at least half an image away from 0 and 1.
+    """
+    share = min(max(percent / 100, 0.5 / images), 1 - 0.5 / images)
     return 100 * math.sqrt(share * (1 - share) / images)
 
 

@@ -82,7 +82,8 @@ def deviation(number: Printed, value: float) -> float | None:
 def noise_of_difference(number: Printed, measured: Measured) -> float | None:
     """Half width, in points, of what noise alone does to (measured − printed) in 95 % of the cases; None: unknown.
 
-    A reported number without its own spread is taken as one run with our spread. The finite test set enters once: both
+    A reported number without its own spread is taken as one run with our spread, and one run of ours as one with
+    theirs. The finite test set enters once: both
     are scored on the same images and are right about mostly the same ones, which leaves less than one binomial variance
     of the difference. The degrees of freedom are Welch and Satterthwaite's (Biometrics, 1946).
     """
@@ -92,7 +93,7 @@ def noise_of_difference(number: Printed, measured: Measured) -> float | None:
         theirs = number.std**2 if number.std is not None else 0.0
         return two_sided_t(math.inf) * math.sqrt(finite + theirs) if finite + theirs else None
     if ours.std is None:
-        return None
+        return None if number.std is None else two_sided_t(math.inf) * math.sqrt(2 * number.std**2 + finite)
     seeds = ours.std**2 * (1 / ours.n + (1 if number.std is None else 0))
     total = seeds + finite + (number.std**2 if number.std is not None else 0.0)
     freedom = (ours.n - 1) * (total / seeds) ** 2 if seeds else math.inf

@@ -191,4 +191,5 @@ def test_two_models_that_say_the_same_are_not_told_apart():
 def test_the_noise_of_a_finite_test_set():
     low, high = proportion_confint(40_694, 50_000, alpha=0.05, method="normal")
     assert 1.959964 * binomial_std(81.388, 50_000) == pytest.approx(100 * (high - low) / 2, rel=1e-6)
-    assert binomial_std(100.0, 450) == 0.0
+    for percent in (0.0, 100.0):  # half an image
+        assert binomial_std(percent, 450) == pytest.approx(100 * math.sqrt(0.5 * 449.5 / 450**3))

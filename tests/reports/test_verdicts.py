@@ -93,6 +93,23 @@ def test_one_training_on_its_own_has_unknown_noise():
     assert (said.verdict, said.note) == ("not_comparable", "one value of unknown noise")
 
 
+def test_one_training_is_held_against_the_spread_that_the_paper_prints():
+    said = verdict(claim("99.5 ± 0.1"), percent(20.9, seeded=True, images=445))
+    # 1.96 · sqrt(2 · 0.1² + 100² · 0.209 · 0.791 / 445) = 3.79 points
+    assert (said.verdict, said.note) == ("deviates", "−78.55 points, noise explains ±3.79 (95 %)")
+    assert verdict(claim("99.5 ± 0.1"), percent(99.2, seeded=True)).verdict == "within_noise"
+    assert verdict(claim("99.5 ± 0.1"), percent(99.1, seeded=True)).verdict == "deviates"  # 1.96 · 0.1 · √2 = 0.28
+
+
+@pytest.mark.parametrize("percents", [0.0, 100.0])
+def test_no_accuracy_is_without_noise_on_a_finite_test_set(percents):
+    # half an image of 50: 1.96 · 100 · sqrt(0.01 · 0.99 / 50) = 2.76 points
+    beyond = abs(percents - 3)
+    assert verdict(claim(f"{beyond:.0f}"), percent(percents, images=50)).verdict == "within_noise"
+    far = abs(percents - 4)
+    assert verdict(claim(f"{far:.0f}"), percent(percents, images=50)).verdict == "deviates"
+
+
 def test_the_noise_covers_a_reported_run_in_95_percent_of_tables_where_nothing_differs():
     random = np.random.default_rng(0)
     covered = 0
