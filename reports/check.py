@@ -45,7 +45,9 @@ class Finding(Frozen):
     column: str
     verdict: str
     printed: str  # what was reported, or what the other store holds
-    measured: str | None = None
+    measured: str | None = None  # as a table shows it
+    value: float | None = None  # the same in base units
+    unit: str | None = None
     source: str | None = None
     note: str | None = None
     deviation: float | None = None
@@ -86,6 +88,16 @@ def gate(text: str) -> Gate:
     return Gate(verdicts=tuple(verdicts), changes=tuple(changes))
 
 
+def check_quantities(gated: Gate, names: Iterable[str | None]) -> None:
+    """Raise UserError for a gate on a change of what is not among the names of the columns and quantities compared."""
+    known = {name for name in names if name is not None}
+    for change in gated.changes:
+        if change.quantity not in known:
+            raise UserError(
+                f"gate {change.quantity}:{change.percent:+g}%: {unknown('quantity', change.quantity, known)}"
+            )
+
+
 def claims(table: Table, gated: Gate, columns: Sequence[str] | None = None) -> list[Finding]:
     """Every claim of a table with its verdict. Raises UserError for a gate on changes: claims have no earlier value."""
     if gated.changes:
@@ -109,6 +121,8 @@ def claims(table: Table, gated: Gate, columns: Sequence[str] | None = None) -> l
                         verdict=claim.verdict,
                         printed=claim.printed,
                         measured=_number(cell),
+                        value=cell.value,
+                        unit=cell.unit,
                         source=claim.source,
                         note=_note(claim, cell),
                         deviation=claim.deviation,
@@ -139,6 +153,8 @@ def changes(now: Table, then: Table, gated: Gate, columns: Sequence[str] | None 
                     verdict=verdict,
                     printed=_number(old) or "",
                     measured=_number(cell),
+                    value=cell.value,
+                    unit=cell.unit,
                     source=BASELINE,
                     note=tripping or note,
                     deviation=relative if relative is not None and math.isfinite(relative) and relative else None,

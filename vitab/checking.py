@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 
 import msgspec
 
@@ -27,6 +28,8 @@ def main(options: argparse.Namespace) -> int:
     store = Store(options.store)
     if options.against is not None and not (options.against / "records").is_dir():
         raise UserError(f"--against {options.against}: no store is there")
+    if options.against is not None:
+        check.check_quantities(gated, _names(chosen))
     findings: list[Finding] = []
     snapshot, running = store.read(), frozenset(lease.running(store))
     earlier = None if options.against is None else Store(options.against).read()
@@ -42,6 +45,14 @@ def main(options: argparse.Namespace) -> int:
     if too_few:
         sys.stderr.write(_too_few(findings, chosen, options) + "\n")
     return 1 if tripped or too_few else 0
+
+
+def _names(chosen: list[Selection]) -> Iterator[str | None]:
+    """What a gate on a change may name: the columns that are compared, and their quantities."""
+    for one in chosen:
+        for column in one.grid.columns:
+            if column.quantity is not None and (one.columns is None or column.name in one.columns):
+                yield from (column.name, column.source, column.quantity.name)
 
 
 def _too_few(findings: list[Finding], chosen: list[Selection], options: argparse.Namespace) -> str:
@@ -68,13 +79,14 @@ def _all(options: argparse.Namespace) -> list[Selection]:
 
 
 def _tell(findings: list[Finding], options: argparse.Namespace) -> None:
-    """What tripped, what deviates, then the tally."""
+    """What tripped, what deviates, what is apart and was not compared, then the tally."""
     if options.junit is not None:
         tables.write(options.junit, check.junit(findings).decode())
     if options.as_json:
         print(msgspec.json.encode({"format": FORMAT, "claims": findings}).decode())
         return
     for finding in findings:
-        if finding.tripped or finding.verdict in ("deviates", "failed", "changed"):
+        apart = finding.verdict == "not_comparable" and finding.deviation
+        if finding.tripped or apart or finding.verdict in ("deviates", "failed", "changed"):
             print(finding.sentence + (" · gate" if finding.tripped else ""))
     print(check.tally(findings))
