@@ -76,6 +76,7 @@ def prepared(trial: Trial, subject: "Subject", folder: Path) -> Training:
     teacher, taught_by = distill.teacher(trial.distill.teacher, seen, subject.store) if trial.distill else (None, None)
     checkpoint.seed_everything(seed)  # after the teacher was built, which draws numbers too
     model = models.build(trial.model, seen, dropout=train.dropout, drop_path=train.drop_path).to(device).train()
+    _check_parts_add_up(model, trial)
     optimizer = adamw(model, train)
     progress = _resumed(folder, model, optimizer, device) or _begun(model, train, subject.store)
     if taught_by is not None:
@@ -93,6 +94,25 @@ def prepared(trial: Trial, subject: "Subject", folder: Path) -> Training:
         progress=progress,
         began=began,
     )
+
+
+def _check_parts_add_up(model: "nn.Module", trial: Trial) -> None:
+    """Refuse micro-batches, which are in no key, where the model would be another with them."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    at_once = trial.execution.micro_batch
+    if at_once is None or trial.train is None or at_once >= trial.train.batch:
+        return
+    norms = [
+        name
+        for name, part in model.named_modules()
+        if isinstance(part, _BatchNorm) or getattr(part, "running_var", None) is not None
+    ]
+    if norms:
+        raise Invalid(
+            f"{trial.model.name} normalises over the batch (in {norms[0]}): micro_batch {at_once} would train another "
+            f"model than batch {trial.train.batch} does; leave execution.micro_batch out"
+        )
 
 
 def _resumed(folder: Path, model: "nn.Module", optimizer: "torch.optim.Optimizer", device: str) -> Progress | None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import torch
 
-from bench import weights
+from bench import models, weights
 from bench.data import resolve as data_set
 from bench.errors import Diverged, Interrupted, Invalid
 from bench.identity import weights_key
@@ -298,3 +298,16 @@ def test_a_student_learns_from_its_teacher_and_says_which(digits_trial, trained,
 def test_a_batch_larger_than_the_images_is_one_line(digits_trial, trained):
     with pytest.raises(Invalid, match=r"^batch 500 is larger than the 120 training images$"):
         trained(digits_trial(train={"batch": 500}))
+
+
+def test_a_model_that_normalises_over_the_batch_is_not_trained_in_parts_of_one(digits_trial, trained, tmp_path):
+    resnet = models.resolve("timm:resnet10t", {})
+    parted = digits_trial(model=resnet, train={"epochs": 2}, execution=Execution(micro_batch=12))
+    with pytest.raises(Invalid) as raised:
+        trained(parted)
+    assert str(raised.value) == (
+        "timm:resnet10t normalises over the batch (in conv1.1): micro_batch 12 would train another model than "
+        "batch 32 does; leave execution.micro_batch out"
+    )
+    whole = msgspec.structs.replace(parted, execution=Execution(micro_batch=32))
+    assert trained(whole).quantities["train_loss"].samples[0] > 0
