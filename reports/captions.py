@@ -7,7 +7,7 @@ from ablations.schema import Paper
 from bench import registry
 from bench.trial import Trial
 from reports.claims import Source
-from reports.layout import MANY
+from reports.layout import MANY, usual_seeds
 from reports.scale import alone
 from reports.significance import EXPLANATION, Comparison
 from reports.table import Cell
@@ -23,9 +23,9 @@ def caption(grid: Grid, rows: Rows, comparisons: Mapping[str, Comparison]) -> st
     spec = grid.study.spec
     parts = [spec.question, _many_alike(grid), _protocol(_evaluated(grid))]
     cells = [cell for by_column in rows.values() for cell in by_column.values()]
-    seeded = [cell.n for cell in cells if cell.n]
-    if seeded and max(seeded) > 1:
-        parts.append(f"±: sample standard deviation over {max(seeded)} seeds")
+    if any(cell.std is not None for cell in cells):
+        seeds = _named(map(str, _seeds(grid, rows)), "numbers of") or "a row's"
+        parts.append(f"±: sample standard deviation over {seeds} seeds")
     if any(cell.difference is not None and cell.difference.half_width is not None for cell in cells):
         parts.append("Δ: mean difference to the base row, paired by seed, ± half of its 95 % interval (t distribution)")
     if any(compared.bold for compared in comparisons.values()):
@@ -33,6 +33,13 @@ def caption(grid: Grid, rows: Rows, comparisons: Mapping[str, Comparison]) -> st
     parts += [*_conventions(grid), spec.protocol]
     said = [part[:1].upper() + part[1:] for part in parts if part]
     return " ".join(part if part.endswith((".", "?", "!")) else f"{part}." for part in said)
+
+
+def _seeds(grid: Grid, rows: Rows) -> list[int]:
+    """Seeds behind a ±, as the heads of the columns name them."""
+    names = [column.name for column in grid.columns if column.quantity is not None]
+    usual = {usual_seeds(cells[name] for cells in rows.values() if name in cells) for name in names}
+    return sorted(n for n in usual if n is not None and n > 1)
 
 
 def notes(grid: Grid, comparisons: Mapping[str, Comparison]) -> tuple[str, ...]:

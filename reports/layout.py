@@ -7,6 +7,7 @@ numbered as a reader meets them, and equal ones share their number.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -94,6 +95,11 @@ def verdicts_line(table: Table) -> str:
     return " · ".join(counts)
 
 
+def usual_seeds(cells: Iterable[Cell]) -> int | None:
+    """Seeds behind most of a column's numbers, which its head names; a cell with others says so itself."""
+    return next((n for n, _ in Counter(cell.n for cell in cells if cell.n is not None).most_common(1)), None)
+
+
 def _cells(table: Table, column: Column) -> list[Cell]:
     return [row.cells.get(column.name, ABSENT) for row in table.rows]
 
@@ -162,7 +168,7 @@ def _quantity(table: Table, column: Column, as_printed: bool) -> list[Strip]:
     claimed, reasons = any(cell.claims for cell in cells), _reasons(cells)
     scales = _scales(column, cells)
     own = scales[column.unit]
-    n = next((n for n, _ in Counter(cell.n for cell in cells if cell.n is not None).most_common(1)), None)
+    n = usual_seeds(cells)
     path = (*column.heads, _label(column, None if _unit_is_known(table, column, own) else own.unit, n))
     alone = as_printed or _only_reported(cells)
     printed = tuple(_reported(cell, source, alone=alone) for cell in cells)

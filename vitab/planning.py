@@ -14,7 +14,7 @@ from bench import lease, plan
 from bench.record import TRAIN
 from bench.store import Snapshot, Store
 from bench.work import Work
-from reports.cells import failure_text
+from reports.answers import failure_text
 from vitab.durations import duration
 from vitab.works import Selection, cell_works, selections, shown_rows, trainings_of, works
 

@@ -14,7 +14,7 @@ from bench.record import TRAIN
 from bench.store import Snapshot
 from bench.work import Work
 from bench.worker import Event
-from reports.cells import failure_text
+from reports.answers import failure_text
 from vitab.durations import clock, duration
 
 if TYPE_CHECKING:

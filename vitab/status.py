@@ -12,7 +12,7 @@ from bench.errors import UserError
 from bench.lease import Holder
 from bench.record import TRAIN
 from bench.store import Snapshot, Store
-from reports.cells import failure_text
+from reports.answers import failure_text
 from vitab import journal
 from vitab.journal import Call
 from vitab.streams import is_stream

@@ -18,7 +18,8 @@ from bench.record import Record
 from bench.store import Snapshot, Store
 from bench.trial import Trial
 from bench.work import Work
-from reports.cells import choose, failure_text, fill
+from reports.answers import choose, failure_text
+from reports.cells import fill
 from reports.check import words
 from reports.scale import COUNTED, alone, scale, show
 from reports.table import Cell, ClaimCell

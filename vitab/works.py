@@ -11,7 +11,7 @@ from ablations.study import load
 from bench.record import TRAIN
 from bench.store import Snapshot
 from bench.work import Work
-from reports.cells import choose
+from reports.answers import choose
 
 
 @dataclass(frozen=True, kw_only=True)

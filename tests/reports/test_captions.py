@@ -4,6 +4,7 @@ import pytest
 
 from ablations.schema import Paper
 from reports.captions import claim_source, source
+from reports.render import render
 from reports.significance import EXPLANATION
 
 SEEDED = """
@@ -38,6 +39,23 @@ def test_two_seeds_have_a_deviation_and_nothing_bold(laboratory):
     lab = laboratory(SEEDED)
     lab.measured("rope", "top1", 92.0, 93.0)
     assert lab.table().caption == f"{QUESTION} {DATA} {NOISE.replace('3', '2')} {COUNTED}"
+
+
+def test_the_caption_counts_seeds_as_the_heads_do(laboratory):
+    lab = laboratory(SEEDED)
+    lab.measured("learned", "top1", 93.0, 94.0, 92.5)
+    lab.measured("none", "top1", 60.0, 61.0)
+    lab.measured("rope", "top1", 93.1, 93.8)
+    assert NOISE.replace("3", "2") in lab.table().caption
+    assert "top-1 (%, n=2)" in render(lab.table())
+
+
+def test_where_most_rows_have_one_seed_the_caption_still_says_what_a_deviation_is(laboratory):
+    lab = laboratory(SEEDED)
+    lab.measured("learned", "top1", 93.0)
+    lab.measured("none", "top1", 60.0)
+    lab.measured("rope", "top1", 93.1, 93.8)
+    assert "±: sample standard deviation over a row's seeds." in lab.table().caption
 
 
 def test_all_seeds_of_all_rows_say_what_every_sign_means(laboratory):

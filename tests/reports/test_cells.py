@@ -5,8 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from bench.record import Failure
-from reports.cells import choose, failure_text, part
+from reports.cells import part
 from reports.table import Cell
 
 TWO = """
@@ -29,14 +28,6 @@ design:
     - id: rope
       model.pos_embed: rope
       reported: {params: [50k, {printed: 57.3k, source: a README}], top1: –}
-"""
-
-BEST = """
-columns: [top1]
-seeds: 2
-design:
-  rows: [{id: plain}]
-  best_of: {by: top1, over: {train.lr: [0.001, 0.01, 0.1]}}
 """
 
 
@@ -286,59 +277,6 @@ def test_a_printed_count_is_an_interval_of_its_last_digit(laboratory, printed, c
     assert [claim.verdict for claim in lab.cell("one", "params").claims] == [verdict]
 
 
-def choosing(lab):
-    return lab.grid.row("plain").cells["top1"]
-
-
-def select(lab, *means):
-    for candidate, mean in zip(choosing(lab).candidates, means, strict=True):
-        for work in candidate.selection:
-            if mean is None:
-                lab.failed(work, kind="diverged", reason="nan", step=7)
-            else:
-                lab.write(work, {"top1": mean})
-
-
-def test_the_best_on_the_selection_split_is_reported_on_the_other(laboratory):
-    lab = laboratory(BEST)
-    assert lab.cell("plain", "top1").state == "pending"
-    select(lab, 90.0, 95.0, 80.0)
-    chosen = choosing(lab).candidates[1]
-    assert lab.cell("plain", "top1").state == "pending"
-    for work, value in zip(chosen.works, (91.0, 92.0), strict=True):
-        lab.write(work, {"top1": value})
-    cell = lab.cell("plain", "top1")
-    assert (cell.value, cell.chosen, cell.n, cell.reason) == (91.5, chosen.label, 2, None)
-    assert "0.01" in chosen.label
-
-
-def test_no_level_is_chosen_while_one_is_to_be_measured(laboratory):
-    lab = laboratory(BEST)
-    for candidate in choosing(lab).candidates[:2]:
-        for work in candidate.selection:
-            lab.write(work, {"top1": 90.0})
-    assert choose(choosing(lab).candidates, "top1", lab.store.read()) is None
-    assert lab.cell("plain", "top1").state == "pending"
-
-
-def test_a_level_that_failed_was_no_choice_and_the_cell_says_so(laboratory):
-    lab = laboratory(BEST)
-    select(lab, 90.0, None, 80.0)
-    chosen, failed, _ = choosing(lab).candidates
-    for work in chosen.works:
-        lab.write(work, {"top1": 91.0})
-    cell = lab.cell("plain", "top1")
-    assert (cell.value, cell.chosen) == (91.0, chosen.label)
-    assert cell.reason == f"{failed.label} failed on the selection split and was no choice (diverged at step 7)"
-
-
-def test_where_every_level_failed_the_cell_failed(laboratory):
-    lab = laboratory(BEST)
-    select(lab, None, None, None)
-    cell = lab.cell("plain", "top1")
-    assert (cell.state, cell.reason) == ("failed", "every level failed on the selection split: diverged at step 7")
-
-
 def test_every_row_stays_whatever_became_of_it(laboratory):
     lab = laboratory(TWO)
     for work in (*lab.works("rope", "top1"), *lab.works("rope", "params")):
@@ -355,7 +293,3 @@ def test_a_part_of_a_table_keeps_fields_and_the_named(laboratory):
     assert [column.name for column in table.columns] == ["size", "flops"]
     assert [row.row for row in table.rows] == ["4"]
     assert table.columns[0].unit == "px"
-
-
-def test_a_failure_without_a_loss_says_the_step_alone():
-    assert failure_text(Failure(kind="diverged", reason="nan", step=3)) == "diverged at step 3"
