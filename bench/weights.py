@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
+from bench import data
 from bench.data import Normalization
 from bench.errors import Invalid, Needs
 from bench.trial import Frozen, Source, Trial
@@ -56,7 +57,18 @@ class Loaded:
     state: "dict[str, Tensor]"
     sha256: str
     trial: Trial | None = None  # the trial that trained it, where it is ours
-    normalized: Normalization | None = None  # of the pixels that it was trained on, where its publisher says so
+    normalized: Normalization | None = None  # of the pixels that it was trained on, where that is known
+
+    def check_pixels(self, given: Normalization | None) -> None:
+        """Raise Invalid for pixels that these weights were not made for: the figure would be wrong without a sign."""
+        if self.normalized is None or given is None or given == self.normalized:
+            return
+        wanted, other = (
+            f"mean {', '.join(f'{value:g}' for value in mean)} and deviation {', '.join(f'{value:g}' for value in std)}"
+            for mean, std in (self.normalized, given)
+        )
+        made = "published for" if self.trial is None else "trained on"
+        raise Invalid(f"these weights were {made} pixels normalised by {wanted}; data.normalize gives {other}")
 
 
 def done(folder: Path) -> Done | None:
@@ -89,7 +101,8 @@ def trained(folder: Path) -> Loaded:
         here, wanted = loaded.sha256[:12], said.weights[:12]
         raise Needs(f"weights {folder.name} as they were trained: {wanted}, not {here}; remove {folder} to train again")
     trial = msgspec.json.decode((folder / TRIAL).read_bytes(), type=Trial)
-    return Loaded(state=loaded.state, sha256=loaded.sha256, trial=trial)
+    pixels = None if trial.data is None else data.normalized(trial.data)
+    return Loaded(state=loaded.state, sha256=loaded.sha256, trial=trial, normalized=pixels)
 
 
 def file(path: Path) -> Loaded:

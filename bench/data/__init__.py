@@ -6,6 +6,7 @@
     def facts(options) -> Facts                     classes, channels, native image size in pixels
     def missing(options) -> str | None              what has to be there and is not, or None
     def load(options, split) -> Images              split: "train", "selection" or "report"
+    def normalized(options) -> Normalization        optional: what its images say of their pixels, without the files
 
 `selection` is cut from the training images: levels are chosen and epochs picked on it, never on `report`.
 Files are looked for in `$VITAB_DATA/NAME` unless an option names a folder.
@@ -92,6 +93,17 @@ def facts(data: Data) -> Facts:
     module = registry.load("data", data.name)
     known: Facts = module.facts(msgspec.convert(data.options | data.at, module.Options))
     return known
+
+
+def normalized(data: Data) -> Normalization | None:
+    """How the pixels of a resolved data set are normalised; None where it does not say, or is not known here."""
+    if data.name not in registry.names("data"):  # weights may have been trained where there are others
+        return None
+    module = registry.load("data", data.name)
+    if not hasattr(module, "normalized"):
+        return None
+    said: Normalization = module.normalized(msgspec.convert(data.options | data.at, module.Options))
+    return said
 
 
 def missing(data: Data) -> str | None:

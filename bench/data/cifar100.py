@@ -6,7 +6,7 @@ from bench.data.imagefolder import Normalize
 VERSION = imagefolder.VERSION
 
 _FOLDER = imagefolder.Named("cifar100", classes=100, image=32)
-facts, missing, load = _FOLDER.facts, _FOLDER.missing, _FOLDER.load
+facts, missing, normalized, load = _FOLDER.facts, _FOLDER.missing, _FOLDER.normalized, _FOLDER.load
 
 
 class Options(imagefolder.Reading):

@@ -5,7 +5,7 @@ from bench.data import imagefolder
 VERSION = imagefolder.VERSION
 
 _FOLDER = imagefolder.Named("flowers102", classes=102, image=224)
-facts, missing, load = _FOLDER.facts, _FOLDER.missing, _FOLDER.load
+facts, missing, normalized, load = _FOLDER.facts, _FOLDER.missing, _FOLDER.normalized, _FOLDER.load
 
 
 class Options(imagefolder.Reading):

@@ -73,6 +73,10 @@ class Named:
         """A split."""
         return load(self._options(options), split)
 
+    def normalized(self, options: Reading) -> Normalization:
+        """As the options say."""
+        return normalized(self._options(options))
+
     def _options(self, options: Reading) -> Options:
         return Options(set=self.set, classes=self.classes, image=self.image, **msgspec.structs.asdict(options))
 
@@ -88,6 +92,11 @@ def missing(options: Options) -> str | None:
     if all((root / half).is_dir() for half in ("train", "val")):
         return None
     return f"{options.set} as {root}/train/CLASS/*.jpg and {root}/val/CLASS/*.jpg"
+
+
+def normalized(options: Options) -> Normalization:
+    """As the options say."""
+    return MEAN_STD[options.normalize]
 
 
 def load(options: Options, split: Split) -> Images:

@@ -9,7 +9,7 @@ from bench.data import imagefolder
 VERSION = imagefolder.VERSION
 
 _FOLDER = imagefolder.Named("imagenet", classes=1000, image=224)
-facts, missing, load = _FOLDER.facts, _FOLDER.missing, _FOLDER.load
+facts, missing, normalized, load = _FOLDER.facts, _FOLDER.missing, _FOLDER.normalized, _FOLDER.load
 
 
 class Options(imagefolder.Reading):

@@ -41,7 +41,7 @@ def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:
     if not len(chosen):
         raise Invalid(f"{trial.data.name} has no images for {how.split}")
     loaded = _weights(trial, subject)
-    _check_normalization(loaded, chosen)
+    loaded.check_pixels(chosen.normalized)
     images = feed(
         chosen,
         device=subject.device,
@@ -81,16 +81,6 @@ def _weights(trial: Trial, subject: Subject) -> weights.Loaded:
     if trial.train is None and trial.weights is not None:
         return weights.load(trial.weights, subject.store)
     return weights.trained(subject.weights_folder or subject.store / "weights" / str(weights_key(trial)))
-
-
-def _check_normalization(loaded: weights.Loaded, images: data.Images) -> None:
-    """Refuse published weights on pixels that they were not made for: the figure would be wrong without a sign."""
-    if None not in (loaded.normalized, images.normalized) and loaded.normalized != images.normalized:
-        wanted, given = (
-            f"mean {', '.join(f'{value:g}' for value in mean)} and deviation {', '.join(f'{value:g}' for value in std)}"
-            for mean, std in (loaded.normalized or ((), ()), images.normalized or ((), ()))
-        )
-        raise Invalid(f"these weights were published for pixels normalised by {wanted}; data.normalize gives {given}")
 
 
 def _keep(trial: Trial, subject: Subject, logits: "Tensor", labels: "Tensor") -> str:

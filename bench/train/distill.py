@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import models, weights
+from bench.data import Normalization
 from bench.errors import Invalid
 from bench.trial import Distill, Input, Source
 
@@ -11,9 +12,13 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def teacher(source: Source, seen: Input, store: Path) -> "tuple[nn.Module, str]":
-    """The teacher, ready to be asked, and the sha256 of its weights. It sees what the student sees, at that size."""
+def teacher(source: Source, seen: Input, store: Path, *, pixels: Normalization | None) -> "tuple[nn.Module, str]":
+    """The teacher, ready to be asked, and the sha256 of its weights. It sees what the student sees, at that size.
+
+    Raises Invalid where the student's pixels are normalised otherwise than the teacher's were.
+    """
     loaded = weights.load(source, store)
+    loaded.check_pixels(pixels)
     if loaded.trial is not None:
         model = loaded.trial.model
     elif source.kind == "published":

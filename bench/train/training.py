@@ -73,7 +73,10 @@ def prepared(trial: Trial, subject: "Subject", folder: Path) -> Training:
     if len(images) < train.batch:
         raise Invalid(f"batch {train.batch} is larger than the {len(images)} training images")
     seen = msgspec.structs.replace(trial.input, image=train.image)
-    teacher, taught_by = distill.teacher(trial.distill.teacher, seen, subject.store) if trial.distill else (None, None)
+    teacher, taught_by = None, None
+    if trial.distill is not None:
+        pixels = images.images.normalized
+        teacher, taught_by = distill.teacher(trial.distill.teacher, seen, subject.store, pixels=pixels)
     checkpoint.seed_everything(seed)  # after the teacher was built, which draws numbers too
     model = models.build(trial.model, seen, dropout=train.dropout, drop_path=train.drop_path).to(device).train()
     _check_parts_add_up(model, trial)

@@ -10,8 +10,10 @@ from torchvision.datasets import ImageFolder
 
 from bench import data
 from bench.batches import batches, feed
+from bench.data import imagefolder
 from bench.errors import Invalid, Needs, UserError
 from bench.identity import digest
+from bench.trial import Data
 
 HOW = {"size": 16, "crop": 0.8, "interpolation": "bicubic"}
 
@@ -220,3 +222,15 @@ def test_every_split_of_files_has_other_images(image_folder):
     root = image_folder()
     splits = [set(_names(data.load(_data(root), split))) for split in ("train", "selection", "report")]
     assert all(not one & other for one, other in itertools.combinations(splits, 2))
+
+
+@pytest.mark.parametrize("name", ["imagenet", "cifar10", "cifar100", "flowers102", "oxford_pets"])
+def test_how_pixels_are_normalised_is_known_without_the_files(name):
+    assert data.normalized(data.resolve(name, {"normalize": "clip"})) == imagefolder.MEAN_STD["clip"]
+    given = data.resolve(name, {})
+    assert data.normalized(given) == imagefolder.MEAN_STD[given.options["normalize"]]
+
+
+def test_what_says_nothing_of_its_pixels_or_is_not_known_here_is_not_guessed():
+    assert data.normalized(data.resolve("digits", {})) is None
+    assert data.normalized(Data(name="of another machine")) is None

@@ -125,3 +125,20 @@ def test_weights_that_were_published_for_other_pixels_are_refused(monkeypatch, d
         "these weights were published for pixels normalised by mean 0.5 and deviation 0.25; "
         "data.normalize gives mean 0 and deviation 1"
     )
+
+
+def test_weights_that_were_trained_on_other_pixels_are_refused(digits_trial, trained, image_folder):
+    options = {"set": "shades", "classes": 3, "channels": 3, "root": str(image_folder()), "selection": 0.25}
+    shades = data.resolve("imagefolder", options)
+    trial = digits_trial(data=shades, input=Input(image=8, classes=3), train={"batch": 8, "epochs": 2})
+    left = trained(trial)
+    source = Source(kind="trial", ref=left.folder.name)
+    alike = msgspec.structs.replace(trial, train=None, seed=None, weights=source)
+    assert "top1" in top1.measure(alike, Subject(store=left.subject.store))
+    otherwise = msgspec.structs.replace(alike, data=data.resolve("imagefolder", options | {"normalize": "none"}))
+    with pytest.raises(Invalid) as raised:
+        top1.measure(otherwise, Subject(store=left.subject.store))
+    assert str(raised.value) == (
+        "these weights were trained on pixels normalised by mean 0.485, 0.456, 0.406 and deviation 0.229, 0.224, "
+        "0.225; data.normalize gives mean 0, 0, 0 and deviation 1, 1, 1"
+    )

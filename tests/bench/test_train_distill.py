@@ -4,6 +4,7 @@ import msgspec
 import pytest
 import torch
 
+from bench.data import resolve
 from bench.errors import Invalid
 from bench.identity import weights_key
 from bench.train import distill
@@ -34,7 +35,8 @@ def test_a_student_that_says_the_same_has_nothing_to_learn():
 def test_a_teacher_evaluates_at_the_students_size_and_never_learns(digits_trial, trained):
     left = trained(digits_trial(train={"dropout": 0.5}))
     source = Source(kind="trial", ref=left.folder.name)
-    teacher, sha256 = distill.teacher(source, Input(image=16, channels=1, classes=10), left.subject.store)
+    seen = Input(image=16, channels=1, classes=10)
+    teacher, sha256 = distill.teacher(source, seen, left.subject.store, pixels=None)
     assert sha256 == left.subject.bound["weights"]
     assert not teacher.training
     assert not any(value.requires_grad for value in teacher.parameters())
@@ -46,8 +48,29 @@ def test_a_teacher_of_other_classes_is_one_line(digits_trial, trained):
     left = trained(digits_trial())
     with pytest.raises(Invalid, match=r"do not fit the model: 2 have another shape, first 'head.weight'"):
         distill.teacher(
-            Source(kind="trial", ref=left.folder.name), Input(image=8, channels=1, classes=3), left.subject.store
+            Source(kind="trial", ref=left.folder.name),
+            Input(image=8, channels=1, classes=3),
+            left.subject.store,
+            pixels=None,
         )
+
+
+def test_a_teacher_that_was_trained_on_other_pixels_is_refused(digits_trial, trained, image_folder):
+    options = {"set": "shades", "classes": 3, "channels": 3, "root": str(image_folder()), "selection": 0.25}
+    trial = digits_trial(
+        data=resolve("imagefolder", options), input=Input(image=8, classes=3), train={"batch": 8, "epochs": 2}
+    )
+    teacher = Source(kind="trial", ref=trained(trial).folder.name)
+    otherwise = resolve("imagefolder", options | {"normalize": "half"})
+    student = msgspec.structs.replace(trial, data=otherwise, distill=Distill(teacher=teacher))
+    with pytest.raises(Invalid) as raised:
+        trained(student)
+    assert str(raised.value) == (
+        "these weights were trained on pixels normalised by mean 0.485, 0.456, 0.406 and deviation 0.229, 0.224, "
+        "0.225; data.normalize gives mean 0.5, 0.5, 0.5 and deviation 0.5, 0.5, 0.5"
+    )
+    alike = msgspec.structs.replace(trial, distill=Distill(teacher=teacher))
+    assert set(trained(alike).subject.bound["sources"]) == {"teacher"}
 
 
 def test_teacher_and_weight_enter_the_key(digits_trial):
