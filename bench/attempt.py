@@ -11,14 +11,21 @@ from typing import Any
 
 import msgspec
 
-from bench import machine, registry
+from bench import here, machine, registry
 from bench.errors import Diverged, Needs, UserError
 from bench.record import LARGEST, TRAIN, Failure, Quantity, Record
-from bench.store import Store, now
+from bench.store import Snapshot, Store, now
 from bench.subject import Subject
 from bench.work import Work
 
 LONGEST_REASON = 300  # characters: one line under a table
+
+MADE = {
+    "data": "trained on the images that are here now",
+    "start": "started from the weights that are here now",
+    "teacher": "taught by the weights that are here now",
+}
+"""What is needed of weights that were made of something else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +105,8 @@ def _prepare(work: Work, store: Store, subject: Subject) -> None:
             raise _missing_weights(key, store)
     if work.weights_key is not None and store.weights_ready(work.weights_key):
         subject.weights_folder = store.weights_folder(work.weights_key)
+        if work.measure != TRAIN and (other := here.outdated(work.weights_key, Snapshot(folder=store.path))):
+            raise Needs(f"weights {work.weights_key} {MADE[other]}; remove {subject.weights_folder} to train again")
     _set_threads(work.trial.execution.threads)
     subject.device = work.trial.execution.device or _device()
 

@@ -1,6 +1,7 @@
 """Conflicts: records of one key whose values disagree, and the facts that differ between them."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from bench.record import Quantity, Record
@@ -18,7 +19,7 @@ class Conflict(Frozen):
     facts: tuple[str, ...]  # names of the facts that differ among the records; empty: nothing known explains it
 
 
-def conflicts(attempts: tuple[Record, ...]) -> tuple[Conflict, ...]:
+def conflicts(attempts: Iterable[Record]) -> tuple[Conflict, ...]:
     """Disagreements among the measured records of one key."""
     measured = [record for record in attempts if record.failure is None]
     found = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bench import machine, registry
+from bench import here, machine, registry
 from bench.errors import UserError
 from bench.record import TRAIN, Record
 from bench.store import Snapshot, best
@@ -63,7 +63,7 @@ def missing(
 
 def serving(work: Work, snapshot: Snapshot) -> Record | None:
     """The measured record that answers a piece of work; None: there is none whose bound facts still hold here."""
-    measured = [record for record in _standing(work, snapshot) if record.failure is None]
+    measured = [record for record in standing(work, snapshot) if record.failure is None]
     return best(measured) if measured else None
 
 
@@ -80,8 +80,8 @@ def lacking(work: Work, snapshot: Snapshot) -> Record | None:
 
 
 def _last(work: Work, snapshot: Snapshot) -> Record | None:
-    standing = _standing(work, snapshot)
-    return standing[-1] if standing and all(record.failure is not None for record in standing) else None
+    records = standing(work, snapshot)
+    return records[-1] if records and all(record.failure is not None for record in records) else None
 
 
 def _is_lack(record: Record) -> bool:
@@ -124,13 +124,19 @@ def _likenesses(measure: str, trial: Trial) -> list[tuple[Any, ...]]:
     return [size] if measure == TRAIN else [size, (measure, trial.model.name), (measure,)]
 
 
-def _standing(work: Work, snapshot: Snapshot) -> list[Record]:
-    """Records of a key that say something here and now, the earliest first."""
+def standing(work: Work, snapshot: Snapshot) -> list[Record]:
+    """Records of a key that say something here and now, the earliest first: what they were made of is no other here."""
     attempts = snapshot.attempts.get(work.key, ())
     if not attempts or work.measure == TRAIN:
         return list(attempts)
     libraries: tuple[str, ...] = getattr(registry.load("measures", work.measure), "REMEASURE_IF_CHANGED", ())
-    return [record for record in attempts if not any(_changed(record, library) for library in libraries)]
+    found = [
+        record
+        for record in reversed(attempts)  # the latest knows best whether what is kept of a digest is out of date
+        if not any(_changed(record, library) for library in libraries)
+        and here.contradiction(work, record, snapshot) is None
+    ]
+    return found[::-1]
 
 
 def _changed(record: Record, library: str) -> bool:

@@ -68,7 +68,9 @@ class Record(Frozen, tag_field="event", tag="end"):
     trial: Trial
     quantities: dict[str, Quantity] = {}
     failure: Failure | None = None
-    bound: dict[str, Any] = {}  # known only at run time, compared when read: data and weights fingerprints …
+    # Known only at run time. Compared when read (bench/here.py): `weights`, the sha256 of those that were measured, and
+    # `data`, the fingerprint of the split that was evaluated; versions of libraries where the measure asks for it.
+    bound: dict[str, Any] = {}
     environment: dict[str, Any] = {}  # bench.machine.environment()
     artifacts: dict[str, str] = {}  # name: path inside the store
     format: int = FORMAT

@@ -11,12 +11,13 @@ Reading changes nothing here, and needs no index: 10,000 records are read, typed
 import gc
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -51,6 +52,9 @@ class Snapshot:
     broken: tuple[str, ...] = ()  # lines that say nothing to this reader, one line of explanation each
     torn: tuple[str, ...] = ()  # last lines without their end: a process that died while writing, or writes just now
     positions: dict[str, Position] = field(default_factory=dict)
+    folder: Path | None = field(default=None, compare=False)  # the store that was read
+    trained: dict[str, weights.Done | None] = field(default_factory=dict, compare=False)  # asked by bench/here.py
+    found: dict[tuple[str, ...], Any] = field(default_factory=dict, compare=False)  # by the same, with no store
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -123,6 +127,7 @@ class Store:
             broken=(*known.broken, *(line for part in parts.values() for line in part.broken)),
             torn=tuple(part.torn for part in parts.values() if part.torn is not None),
             positions=known.positions | {name: part.position for name, part in parts.items()},
+            folder=self.path,
         )
 
 
@@ -132,8 +137,13 @@ def best(attempts: Iterable[Record]) -> Record:
 
 
 def now() -> str:
-    """This moment as records write it: ISO 8601, UTC, milliseconds; later ones sort later."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    """This moment as records write it."""
+    return iso(time.time())
+
+
+def iso(seconds: float) -> str:
+    """A moment, in seconds since 1970, as records write it: ISO 8601, UTC, milliseconds; later ones sort later."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 @contextmanager

@@ -1,0 +1,263 @@
+import hashlib
+import json
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from bench import data, here, plan, weights
+from bench.attempt import Watch, attempt
+from bench.identity import record_key, weights_key
+from bench.measures import top1
+from bench.record import Failure, Quantity, Record
+from bench.store import Store, now
+from bench.trial import Distill, Input, Source
+from bench.work import Work
+
+WATCH = Watch(stop=lambda: False, still_mine=lambda: True, progress=lambda said: None)
+LATER = "2999-01-01"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "vitab" / "digests"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def root(image_folder):
+    """A folder of images: 3 classes, 8 to train and 3 to report on each."""
+    return image_folder(val=3)
+
+
+@pytest.fixture
+def shades(root, digits_trial):
+    """A training on images in a folder."""
+    chosen = data.resolve("imagefolder", {"set": "shades", "classes": 3, "root": str(root), "image": 8})
+    return digits_trial(data=chosen, input=Input(image=8, channels=3, classes=3), train={"batch": 8})
+
+
+def _untrained(trial, kind, ref):
+    """The trial that measures other weights."""
+    return msgspec.structs.replace(trial, train=None, seed=None, weights=Source(kind=kind, ref=str(ref)))
+
+
+def _work(trial):
+    key = record_key("top1", top1.VERSION, top1.DEPENDS_ON, trial)
+    return Work(key=key, measure="top1", version=top1.VERSION, trial=trial, weights_key=weights_key(trial))
+
+
+def _record(store, work, *, attempt="a", time=None, **bound):
+    record = Record(
+        key=work.key,
+        measure="top1",
+        version=1,
+        attempt=attempt,
+        time=time or now(),
+        seconds=1.0,
+        trial=work.trial,
+        quantities={"top1": Quantity(samples=(90.0,), unit="%", better="higher")},
+        bound=bound,
+    )
+    store.append(record)
+
+
+def _standing(store, work):
+    """Attempts of a work whose records answer here and now."""
+    return [record.attempt for record in plan.standing(work, store.read())]
+
+
+def _sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def _swap(one, other):
+    between = one.with_name("between")
+    one.rename(between)
+    other.rename(one)
+    between.rename(other)
+
+
+def test_a_record_of_a_file_that_now_holds_other_weights_answers_nothing(store, digits_trial, tmp_path):
+    path = tmp_path / "w.safetensors"
+    work = _work(_untrained(digits_trial(), "file", path))
+    _record(store, work, weights=_sha256(b"first"))
+    assert _standing(store, work) == ["a"]  # there is no such file here: nothing is known
+    path.write_bytes(b"first")
+    assert _standing(store, work) == ["a"]
+    path.write_bytes(b"other")
+    assert _standing(store, work) == []
+    assert plan.serving(work, store.read()) is None
+    (again,) = plan.missing([work], store.read(), weights_ready=store.weights_ready)
+    assert again.replaces == ("a",)
+    _record(store, work, attempt="b", weights=_sha256(b"other"))
+    assert _standing(store, work) == ["b"]
+    path.write_bytes(b"first")
+    assert _standing(store, work) == ["a"]
+
+
+def test_a_record_of_weights_that_another_machine_trained_answers_nothing(store, digits_trial, complete):
+    trial = digits_trial()
+    folder = store.weights_folder(weights_key(trial))
+    for work in (_work(trial), _work(_untrained(digits_trial(image=16), "trial", folder.name))):
+        ours = complete(folder).weights
+        _record(store, work, weights=ours)
+        assert _standing(store, work) == ["a"]
+        theirs = complete(folder, written=b"theirs").weights
+        assert _standing(store, work) == []
+        _record(store, work, attempt="b", weights=theirs)
+        assert _standing(store, work) == ["b"]
+        (folder / weights.DONE).unlink()
+        assert _standing(store, work) == ["a", "b"]  # weights that are not here contradict nothing
+
+
+@pytest.mark.parametrize("split", ["report", "selection"])
+def test_a_record_of_images_that_are_others_now_answers_nothing(store, shades, root, split):
+    how = msgspec.structs.replace(shades.evaluate, split=split)
+    work = _work(msgspec.structs.replace(shades, evaluate=how))
+    _record(store, work, data=data.load(shades.data, split).fingerprint())
+    assert _standing(store, work) == ["a"]
+    half = root / ("val" if split == "report" else "train")
+    _swap(half / "dark", half / "light")
+    assert _standing(store, work) == []
+    _swap(half / "dark", half / "light")
+    assert _standing(store, work) == ["a"]
+    root.rename(root.with_name("elsewhere"))
+    assert _standing(store, work) == ["a"]
+
+
+def test_data_that_lie_in_no_folder_are_not_opened_to_be_compared(tmp_path):
+    code = """
+import sys
+from bench import data, here, registry
+from bench.record import Record
+from bench.store import Snapshot
+from bench.trial import Evaluate, Input, Model, Trial
+from bench.work import Work
+trial = Trial(
+    model=Model(name="vit"), input=Input(image=8), data=data.resolve("digits", {}), evaluate=Evaluate(image=8)
+)
+work = Work(key="k", measure="top1", version=1, trial=trial)
+record = Record(
+    key="k", measure="top1", version=1, attempt="a", time="1", seconds=1, trial=trial, bound={"data": "a"}
+)
+print(here.contradiction(work, record, Snapshot()), {"torch", "sklearn", "numpy"} & {*sys.modules})
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("None set()\n", "")
+
+
+@pytest.mark.parametrize(
+    ("what", "need"),
+    [
+        ("data", "trained on the images that are here now"),
+        ("start", "started from the weights that are here now"),
+        ("teacher", "taught by the weights that are here now"),
+    ],
+)
+def test_weights_that_were_made_of_something_else_are_measured_no_more_and_what_to_do_is_said(
+    store, shades, root, complete, tmp_path, what, need
+):
+    file = tmp_path / "start.safetensors"
+    file.write_bytes(b"start")
+    teacher = complete(store.weights_folder("teacher"), written=b"teacher").weights
+    trial = msgspec.structs.replace(
+        shades,
+        train=msgspec.structs.replace(shades.train, start=Source(kind="file", ref=str(file))),
+        distill=Distill(teacher=Source(kind="trial", ref="teacher")),
+    )
+    folder = store.weights_folder(weights_key(trial))
+    said = complete(
+        folder,
+        data=data.load(shades.data, "train").fingerprint(),
+        sources={"start": _sha256(b"start"), "teacher": teacher},
+    )
+    (folder / weights.TRIAL).write_bytes(msgspec.json.encode(trial))
+    works = [_work(trial), _work(_untrained(shades, "trial", folder.name))]  # of itself, and as weights of a row
+    assert works[0].key == works[1].key
+    _record(store, works[0], weights=said.weights, data=data.load(shades.data, "report").fingerprint())
+    assert [_standing(store, work) for work in works] == [["a"], ["a"]]
+    if what == "data":
+        (root / "train" / "dark" / "0.png").rename(root / "train" / "light" / "new.png")
+    elif what == "start":
+        file.write_bytes(b"other")
+    else:
+        complete(store.weights_folder("teacher"), written=b"another teacher")
+    for work in works:
+        assert here.outdated(folder.name, store.read()) == what
+        assert _standing(store, work) == []
+        assert attempt(work, store, "b", WATCH).failure == Failure(
+            kind="needs", reason=f"weights {folder.name} {need}; remove {folder} to train again"
+        )
+
+
+def test_a_digest_that_took_long_is_kept_until_its_file_changes(store, digits_trial, tmp_path, monkeypatch, cache):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"first")
+    work = _work(_untrained(digits_trial(), "file", path))
+    _record(store, work, weights=_sha256(b"first"), time="2026-01-01")
+    assert _standing(store, work) == ["a"]
+    assert not cache.exists()  # what is read at once is read again
+    monkeypatch.setattr(here, "WORTH_KEEPING_S", 0.0)
+    assert _standing(store, work) == ["a"]
+    (kept,) = cache.iterdir()
+    assert json.loads(kept.read_bytes())["digest"] == _sha256(b"first")
+    kept.write_bytes(kept.read_bytes().replace(_sha256(b"first").encode(), b"as kept"))
+    assert _standing(store, work) == []  # it was not read
+    path.write_bytes(b"first")
+    assert _standing(store, work) == ["a"]
+    kept.write_bytes(b"damaged")
+    assert _standing(store, work) == ["a"]
+
+
+def test_images_that_were_overwritten_where_they_lie_are_seen_when_a_later_record_says_so(
+    store, shades, root, monkeypatch
+):
+    monkeypatch.setattr(here, "WORTH_KEEPING_S", 0.0)
+    work = _work(shades)
+    _record(store, work, data=data.load(shades.data, "report").fingerprint(), time="2026-01-01")
+    assert _standing(store, work) == ["a"]
+    with (root / "val" / "dark" / "0.png").open("ab") as file:
+        file.write(b"more")
+    assert _standing(store, work) == ["a"]  # no folder changed
+    _record(store, work, attempt="b", data=data.load(shades.data, "report").fingerprint(), time=LATER)
+    assert _standing(store, work) == ["b"]
+
+
+def test_a_digest_is_looked_for_once_however_many_records_say_otherwise(store, shades, monkeypatch):
+    read, count = data.load, []
+    monkeypatch.setattr(data, "load", lambda *which: count.append(which) or read(*which))
+    work = _work(shades)
+    for number in range(5):
+        _record(store, work, attempt=str(number), data=str(number), time=LATER)
+    assert _standing(store, work) == []
+    assert len(count) == 1
+
+
+def test_a_home_that_cannot_be_written_costs_a_second_reading_and_nothing_else(
+    store, digits_trial, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(here, "WORTH_KEEPING_S", 0.0)
+    (tmp_path / "cache").write_text("a file")
+    (tmp_path / "w.safetensors").write_bytes(b"first")
+    work = _work(_untrained(digits_trial(), "file", tmp_path / "w.safetensors"))
+    _record(store, work, weights=_sha256(b"first"))
+    assert _standing(store, work) == ["a"]
+
+
+def test_what_is_measured_here_answers_here(store, shades, trained):
+    left = trained(shades, store=store.path)
+    for trial in (shades, _untrained(shades, "file", left.folder / weights.WEIGHTS)):
+        work = _work(trial)
+        record = attempt(work, store, "b", WATCH)
+        assert record.failure is None
+        assert {"weights", "data"} < record.bound.keys()
+        store.append(record)
+        assert _standing(store, work) == ["b"]
