@@ -82,7 +82,7 @@ def _column(study: Study, context: Context, raw: Any, place: Place) -> StudyColu
     needs = study.spec.needs
     return StudyColumn(
         name=name,
-        label=head.label or study.spec.labels.get(name) or quantity.label,
+        label=head.label or study.spec.labels.get(name) or (quantity.label if name == quantity.name else name),
         document=context.document,
         place=(*context.place, *place),
         quantity=quantity,

@@ -17,7 +17,7 @@ def test_a_column_is_called_as_its_measure_says_or_as_the_spec_does(planned):
     assert [(column.name, column.label, column.heads) for column in grid.columns] == [
         ("params", "params", ()),
         ("top1", "accuracy", ("digits", "report")),
-        ("again", "top-1", ()),
+        ("again", "again", ()),
         ("flops", "multiply-adds", ()),
     ]
     assert [column.quantity.unit for column in grid.columns] == ["parameters", "%", "%", "multiply-adds"]
