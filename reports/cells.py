@@ -2,66 +2,83 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
 from ablations.cells import GridCell
 from ablations.columns import StudyColumn
-from ablations.grid import Grid
+from ablations.grid import Grid, GridRow
 from bench import plan
 from bench.conflict import conflicts
 from bench.record import Failure, Record
 from bench.store import Snapshot
 from bench.work import Work
-from reports import captions
+from reports import captions, mixtures
 from reports.answers import Answer, answer, choose, failure_text
 from reports.judgement import judged
 from reports.significance import Comparison, compare, difference, summary
 from reports.table import Cell, Column, Row, Table
 
 
-def fill(grid: Grid, snapshot: Snapshot, *, running: frozenset[str] = frozenset()) -> Table:
-    """The table of a study from what a store holds now; `running` are keys that somebody works on."""
-    rows = {
+def fill(
+    grid: Grid,
+    snapshot: Snapshot,
+    *,
+    running: frozenset[str] = frozenset(),
+    columns: Sequence[str] | None = None,
+    rows: Sequence[str] | None = None,
+) -> Table:
+    """The table of a study from what a store holds now; `running` are keys that somebody works on.
+
+    `columns` and `rows`: only these of its quantities and rows. What bold and Δ say is of all rows, shown or not.
+    """
+    cells = {
         row.id: {name: _cell(cell, grid, snapshot, running) for name, cell in row.cells.items()} for row in grid.rows
     }
     comparisons: dict[str, Comparison] = {}
     for column in grid.columns:
         if column.quantity is not None:
-            comparisons[column.name] = _compare(grid, column, rows)
+            comparisons[column.name] = _compare(grid, column, cells)
+    otherwise = mixtures.protocols(grid)
+    shown = _part(grid, columns, rows)
+    names = [column.name for column in shown.columns]
+    cells = {row.id: {name: cells[row.id][name] for name in names if name in row.cells} for row in shown.rows}
+    comparisons = {name: compared for name, compared in comparisons.items() if name in names}
     return Table(
         study=grid.study.name,
         title=grid.study.spec.title or grid.study.spec.question or grid.study.name,
-        columns=tuple(_column(column, grid, rows) for column in grid.columns),
-        rows=tuple(
-            Row(
-                row=row.id,
-                label=row.label,
-                group=row.group,
-                factors=row.factors,
-                fields=row.fields,
-                cells=rows[row.id],
-                notes=row.notes,
-            )
-            for row in grid.rows
-        ),
+        columns=tuple(_column(column, shown, cells) for column in shown.columns),
+        rows=tuple(_row(row, cells[row.id], otherwise.get(row.id, [])) for row in shown.rows),
         base=grid.base,
         stub=grid.stub,
-        caption=captions.caption(grid, rows, comparisons),
-        notes=captions.notes(grid, comparisons),
+        caption=captions.caption(shown, cells, comparisons),
+        notes=(*captions.notes(shown, comparisons), *mixtures.environments(shown, cells, snapshot)),
         setting=grid.study.setting,
         source=captions.source(grid.study.spec.paper),
     )
 
 
-def part(table: Table, *, columns: Sequence[str] | None = None, rows: Sequence[str] | None = None) -> Table:
-    """A table with only some of its quantity columns and rows; None: all of them."""
-    return msgspec.structs.replace(
-        table,
+def _part(grid: Grid, columns: Sequence[str] | None, rows: Sequence[str] | None) -> Grid:
+    """A grid with only some of its quantity columns and rows; None: all of them."""
+    return replace(
+        grid,
         columns=tuple(
-            column for column in table.columns if columns is None or column.kind == "field" or column.name in columns
+            column for column in grid.columns if columns is None or column.quantity is None or column.name in columns
         ),
-        rows=tuple(row for row in table.rows if rows is None or row.row in rows),
+        rows=tuple(row for row in grid.rows if rows is None or row.id in rows),
+    )
+
+
+def _row(row: GridRow, cells: dict[str, Cell], otherwise: list[str]) -> Row:
+    return Row(
+        row=row.id,
+        label=row.label,
+        group=row.group,
+        factors=row.factors,
+        fields=row.fields,
+        cells=cells,
+        notes=(*row.notes, *otherwise),
     )
 
 
@@ -111,7 +128,7 @@ def _measured(cell: GridCell, works: tuple[Work, ...], snapshot: Snapshot, runni
     disagreeing = [
         conflict
         for work in works
-        for conflict in conflicts(_standing(work, snapshot))
+        for conflict in conflicts(plan.standing(work, snapshot))
         if conflict.quantity == cell.quantity
     ]
     keys = tuple(work.key for work in works)
@@ -136,14 +153,6 @@ def _measured(cell: GridCell, works: tuple[Work, ...], snapshot: Snapshot, runni
         unit=samples[0].unit,
         reason=_missing(said, len(works)),
         keys=tuple(record.key for record in having if cell.quantity in record.quantities),
-    )
-
-
-def _standing(work: Work, snapshot: Snapshot) -> tuple[Record, ...]:
-    """The measured records of a piece of work that still hold: another version of a library makes no conflict."""
-    attempts = snapshot.attempts.get(work.key, ())
-    return tuple(
-        record for record in attempts if plan.serving(work, Snapshot(attempts={work.key: (record,)})) is not None
     )
 
 

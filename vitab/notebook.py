@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import lease
 from bench.store import Store
-from reports.cells import fill, part
+from reports.cells import fill
 from reports.render import render
 from reports.table import Table
 from vitab.works import Selection, select
@@ -81,8 +81,7 @@ def _store(path: str | Path | None) -> Store:
 
 
 def _frame(one: Selection, store: Store) -> "pandas.DataFrame":
-    filled = fill(one.grid, store.read(), running=frozenset(lease.running(store)))
-    return frame(part(filled, columns=one.columns))
+    return frame(fill(one.grid, store.read(), running=frozenset(lease.running(store)), columns=one.columns))
 
 
 def frame(filled: Table) -> "pandas.DataFrame":

@@ -9,7 +9,7 @@ from bench.record import Record
 from bench.store import Snapshot, Store
 from bench.work import Work
 from bench.worker import Event, check_packages
-from reports.cells import fill, part
+from reports.cells import fill
 from reports.render import render
 from vitab import journal, planning
 from vitab.progress import Progress, watching
@@ -41,8 +41,9 @@ def main(options: argparse.Namespace) -> int:
     for number, one in enumerate(chosen):
         if number:
             print()
-        table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
-        print(render(part(table, columns=one.columns, rows=one.rows), options.form).rstrip())
+        busy = frozenset(lease.running(store))
+        table = fill(one.grid, snapshot, running=busy, columns=one.columns, rows=one.rows)
+        print(render(table, options.form).rstrip())
     return 1 if unmeasured(chosen, snapshot, plan.failed) or unmeasured(chosen, snapshot, plan.lacking) else 0
 
 

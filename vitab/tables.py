@@ -8,7 +8,7 @@ from bench import lease
 from bench.errors import UserError
 from bench.files import publish
 from bench.store import Snapshot, Store
-from reports.cells import fill, part
+from reports.cells import fill
 from reports.render import render
 from vitab import journal
 from vitab.streams import is_stream
@@ -23,8 +23,8 @@ def main(options: argparse.Namespace) -> int:
     for problem in snapshot.problems:
         sys.stderr.write(f"{store.path.name}: {problem}\n")
     _other_variations(one, store, snapshot)
-    table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
-    text = render(part(table, columns=one.columns), options.form, reported_only=options.reported).rstrip()
+    table = fill(one.grid, snapshot, running=frozenset(lease.running(store)), columns=one.columns)
+    text = render(table, options.form, reported_only=options.reported).rstrip()
     if options.out is None:
         print(text)
         return 0

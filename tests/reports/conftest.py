@@ -213,20 +213,24 @@ class Laboratory:
     def works(self, row, column):
         return self.grid.row(row).cells[column].works
 
-    def measured(self, row, column, *values, bound=None):
+    def measured(self, row, column, *values, **facts):
         """One value a seed, the others stay as they are; None: this seed too."""
         cell = self.grid.row(row).cells[column]
         for work, value in zip(cell.works, values, strict=False):
             if value is not None:
-                self.write(work, {cell.quantity: value}, bound=bound)
+                self.write(work, {cell.quantity: value}, **facts)
 
-    def write(self, work, values, *, bound=None):
+    def write(self, work, values, **facts):
         produces = registry.load("measures", work.measure).PRODUCES
         quantities = {
             name: Quantity(samples=(float(value),), unit=produces[name][0], better=produces[name][1])
             for name, value in values.items()
         }
-        self._append(work, quantities=quantities, bound=bound or {})
+        self._append(work, quantities=quantities, **facts)
+
+    def trained(self, work, **facts):
+        """The training behind a measurement has a record of its own."""
+        self._append(self.grid.trainings[work.after[0]], **facts)
 
     def failed(self, work, kind="crashed", reason="it broke", **facts):
         self._append(work, failure=Failure(kind=kind, reason=reason, **facts))
@@ -237,8 +241,8 @@ class Laboratory:
         assert training.measure == TRAIN
         self.failed(training, **failure)
 
-    def table(self, running=()):
-        return fill(self.grid, self.store.read(), running=frozenset(running))
+    def table(self, running=(), **part):
+        return fill(self.grid, self.store.read(), running=frozenset(running), **part)
 
     def cell(self, row, column, running=()):
         rows = {one.row: one for one in self.table(running).rows}

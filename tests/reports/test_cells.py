@@ -5,7 +5,6 @@ import math
 import pytest
 from scipy import stats
 
-from reports.cells import part
 from reports.table import Cell
 
 TWO = """
@@ -289,7 +288,20 @@ def test_a_part_of_a_table_keeps_fields_and_the_named(laboratory):
     lab = laboratory(
         "design: {one_factor: {model.patch: [2, 4]}}\ncolumns: [{size: {field: model.image}}, params, flops]\n"
     )
-    table = part(lab.table(), columns=["flops"], rows=["4"])
+    table = lab.table(columns=["flops"], rows=["4"])
     assert [column.name for column in table.columns] == ["size", "flops"]
-    assert [row.row for row in table.rows] == ["4"]
+    assert [(row.row, list(row.cells)) for row in table.rows] == [("4", ["flops"])]
     assert table.columns[0].unit == "px"
+
+
+def test_what_stands_around_a_part_of_a_table_is_of_that_part(laboratory):
+    lab = laboratory(TWO)
+    for row, values in {"learned": (93.0, 94.0, 92.5), "none": (60.0, 61.0, 62.5), "rope": (93.1, 93.8, 92.6)}.items():
+        lab.measured(row, "top1", *values)
+    counts = lab.table(columns=["params"])
+    assert (counts.caption, counts.notes) == ("", ())
+    whole, part = lab.table(), lab.table(rows=["learned", "none"])
+    assert part.notes == whole.notes  # the noise of all rows
+    assert [row.cells["top1"].bold for row in part.rows] == [True, False]
+    assert "FLOPs" not in laboratory(TWO.replace("params", "flops, params")).table(columns=["params"]).caption
+    assert "FLOPs" in laboratory(TWO.replace("params", "flops, params")).table(columns=["flops"]).caption
