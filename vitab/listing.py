@@ -46,7 +46,7 @@ def _items(kind: str) -> Iterator[tuple[str, str]]:
             yield name, _about(registry.load("models", name))
         for library in models.LIBRARIES:
             prefix = "" if library == "timm" else f"{library}:"
-            for name in registry.load("models", library).names():
+            for name in models.installed_names(library) or ():
                 yield prefix + name, library
     elif kind == "recipes":
         for name in train.recipes():

@@ -9,10 +9,10 @@ The interface of a file in this folder; everything at module level is torch-free
     def notes(knobs, input) -> list[str]  what will be built otherwise than the reader may think (optional)
     def build(knobs, input, *, dropout, drop_path) -> nn.Module      maps (B, C, H, W) to logits (B, classes)
 
-A library's file has instead: `names() -> tuple[str, ...]` (torch-free, without importing the library),
-`default_image(name) -> int`, `build(name, arguments, input, *, dropout, drop_path)`, `SAID_ELSEWHERE`, the library's
-arguments that a trial states in fields of its own, and, where there is something to note,
-`notes(name, arguments, input) -> list[str]`.
+A library's file has instead: `names() -> tuple[str, ...]` (torch-free, without importing the library) and
+`default_image(name) -> int`, which raise Needs where the library is not installed,
+`build(name, arguments, input, *, dropout, drop_path)`, `SAID_ELSEWHERE`, the library's arguments that a trial states
+in fields of its own, and, where there is something to note, `notes(name, arguments, input) -> list[str]`.
 """
 
 import math
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bench import registry
-from bench.errors import Invalid, UserError, unknown
+from bench.errors import Invalid, Needs, UserError, unknown
 from bench.trial import Input, Model
 
 if TYPE_CHECKING:
@@ -34,23 +34,38 @@ LIBRARIES = ("timm", "torchvision")
 def canonical_name(name: str) -> str:
     """`vit` stays, `swin_tiny_patch4_window7_224` becomes `timm:…`; an unknown name is one line with the nearest.
 
-    Ours come first, then timm's, then torchvision's.
+    Ours come first, then timm's, then torchvision's. What a library that is not installed here would say of a name
+    with its prefix is left to the machine that measures: tables are planned and printed without it. A bare name needs
+    it, or the same name could be another library's here.
     """
     library, colon, rest = name.partition(":")
     if colon:
         if library not in LIBRARIES:
             raise UserError(unknown("model library", library, LIBRARIES))
-        known = registry.load("models", library).names()
-        if rest.split(".")[0] not in known:
-            raise UserError(unknown(f"{library} model", rest, known))
+        theirs = installed_names(library)
+        if theirs is not None and rest.split(".")[0] not in theirs:
+            raise UserError(unknown(f"{library} model", rest, theirs))
         return name
     if name in our_names():
         return name
-    bare = name.split(".")[0]
+    bare, known = name.split(".")[0], list(our_names())
     for library in LIBRARIES:
-        if bare in registry.load("models", library).names():
+        theirs = installed_names(library)
+        if theirs is None:
+            raise Needs(f"the Python package {library!r} to know the model {name!r}, or its library: {library}:{name}")
+        if bare in theirs:
             return f"{library}:{name}"
-    raise UserError(unknown("model", name, (*our_names(), *registry.load("models", "timm").names())))
+        known += theirs
+    raise UserError(unknown("model", name, known))
+
+
+def installed_names(library: str) -> tuple[str, ...] | None:
+    """What a library has, by its own names; None where it is not installed."""
+    try:
+        names: tuple[str, ...] = registry.load("models", library).names()
+    except Needs:
+        return None
+    return names
 
 
 def our_names() -> tuple[str, ...]:

@@ -105,7 +105,7 @@ def _files() -> dict[str, Path]:
     """Every registered model's name and the file of timm that registers it."""
     found = importlib.util.find_spec("timm")
     if found is None or found.origin is None:
-        raise Needs("the Python package 'timm', not installed here")
+        raise Needs("the Python package 'timm', not installed here, which knows its models and their image sizes")
     folder = Path(found.origin).parent / "models"
     return {
         name: path

@@ -99,7 +99,9 @@ def _entries() -> dict[str, tuple[Path, str]]:
     """Every registered model's name, with its file and the class of its weights."""
     found = importlib.util.find_spec("torchvision")
     if found is None or found.origin is None:
-        raise Needs("the Python package 'torchvision', not installed here")
+        raise Needs(
+            "the Python package 'torchvision', not installed here, which knows its models and their image sizes"
+        )
     return {
         name: (path, weights)
         for path in sorted((Path(found.origin).parent / "models").glob("*.py"))

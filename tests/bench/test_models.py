@@ -105,6 +105,27 @@ def test_names_and_sizes_are_read_without_importing_the_libraries():
     assert ran.stdout == "224\n224\n"
 
 
+def test_without_the_libraries_a_name_with_its_prefix_is_taken_as_given_and_a_bare_one_is_not_guessed():
+    code = (
+        "import sys\n"
+        "sys.modules.update(timm=None, torchvision=None, torch=None)\n"
+        "from bench import models, registry\n"
+        "from bench.errors import Needs\n"
+        "print(models.canonical_name('timm:resnet18.a1_in1k'), models.canonical_name('vit'))\n"
+        "for asked in (models.canonical_name, registry.load('models', 'timm').default_image):\n"
+        "    try:\n"
+        "        asked('resnet18')\n"
+        "    except Needs as problem:\n"
+        "        print(problem)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == [
+        "timm:resnet18.a1_in1k vit",
+        "the Python package 'timm' to know the model 'resnet18', or its library: timm:resnet18",
+        "the Python package 'timm', not installed here, which knows its models and their image sizes",
+    ]
+
+
 def test_a_library_model_keeps_its_arguments_as_given_and_ours_has_every_default():
     given = {"window_size": 8, "global_pool": "max"}
     assert models.resolve("swin_tiny_patch4_window7_224", given) == Model(

@@ -4,6 +4,8 @@ A copy is YAML in which everything is text: `columns`, then `rows` in the paper'
 `{group: …}` stands where the paper has a heading, `–` where it prints no number.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from ablations.study import load
 from bench.store import Snapshot
 from reports.cells import fill
 from reports.layout import grid
+from reports.render import render
 
 COPIES = {path.stem: path for path in sorted((Path(__file__).parent.parent / "data" / "papers").glob("*.yaml"))}
 
@@ -89,6 +92,26 @@ def test_a_shipped_table_names_the_paper_it_is_from(name):
 def test_every_printed_number_is_read(name):
     texts = [text for row in copy(name)["rows"] if isinstance(row, list) for text in row[1:] if "²" not in text]
     assert all(parse(text) or text == "–" for text in texts)
+
+
+LIGHT = """
+import sys
+from unittest.mock import patch
+
+from ablations import shipped
+from vitab.__main__ import main
+
+with patch.dict(sys.modules, dict.fromkeys(("torch", "torchvision", "timm"))):  # none of them can be imported
+    codes = {main(["list"]), *(main(["table", name]) for name in shipped.names("tables"))}
+sys.exit(codes != {0})
+"""
+
+
+def test_an_install_without_torch_and_timm_prints_every_shipped_table(tmp_path):
+    ran = subprocess.run([sys.executable, "-c", LIGHT], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    for name in COPIES:
+        assert render(unmeasured(name)) in ran.stdout
 
 
 def test_a_wrong_digit_in_a_spec_is_seen(tmp_path):
