@@ -4,7 +4,7 @@ The interface of a file in this folder; everything at module level is torch-free
 
     VERSION: int                          a change of what `build` yields is a new version
     class Knobs(Frozen)                   every argument with its default (the owner of a default states it);
-                                          a library's file has `LIBRARY = True` and no Knobs: arguments stay as given
+                                          a library's file has none: arguments stay as given
     def check(knobs, input) -> None       raises Invalid, one line, for what cannot be built
     def notes(knobs, input) -> list[str]  what will be built otherwise than the reader may think (optional)
     def build(knobs, input, *, dropout, drop_path) -> nn.Module      maps (B, C, H, W) to logits (B, classes)
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LIBRARIES = ("timm", "torchvision")
+"""Files here whose models go by a prefix, in the order in which a bare name is looked for: keys depend on it."""
 
 
 def canonical_name(name: str) -> str:

@@ -18,7 +18,6 @@ from bench.trial import Input
 if TYPE_CHECKING:
     from torch import nn
 
-LIBRARY = True
 VERSION = 1
 
 WEIGHTS = "say `weights:` or `train.from:`"

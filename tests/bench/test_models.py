@@ -105,6 +105,11 @@ def test_names_and_sizes_are_read_without_importing_the_libraries():
     assert ran.stdout == "224\n224\n"
 
 
+def test_every_file_that_states_no_knobs_of_its_own_is_a_librarys():
+    modules = {name: registry.load("models", name) for name in registry.names("models")}
+    assert {name for name, module in modules.items() if not hasattr(module, "Knobs")} == set(models.LIBRARIES)
+
+
 def test_without_the_libraries_a_name_with_its_prefix_is_taken_as_given_and_a_bare_one_is_not_guessed():
     code = (
         "import sys\n"
