@@ -35,13 +35,18 @@ StudyName = Annotated[
         description="lower-case letters, digits and _ (at most 60, no _ first)",
     ),
 ]
+Reason = Annotated[str, Meta(pattern=r"\S", description="text that says something")]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Seeds = SeedCount | list[Seed]
 SEEDS: Any = Seeds  # as a value, which no type checker takes for a type
 
 
 class Resources(Frozen):
-    """What one trial may use. Labels: no part of a key."""
+    """What one trial may use; no part of a key. A trial ends after `timeout_min` wherever it runs.
+
+    `cpus`, `gpus` and `memory_gb` are for Slurm jobs. A local worker has as many threads as `execution.threads` says,
+    and a GPU of its own where there is one.
+    """
 
     cpus: Positive = 1
     gpus: Annotated[int, Meta(ge=0)] = 0
@@ -66,7 +71,7 @@ class DeclaredQuantity(Frozen):
     unit: str
     better: Literal["higher", "lower"] | None = None
     label: str | None = None
-    needs: str | None = None  # why it is not measured
+    needs: Reason | None = None  # why it is not measured
 
 
 class ReportedClaim(Frozen):
@@ -75,7 +80,7 @@ class ReportedClaim(Frozen):
     printed: str
     source: str | None = None  # None: the table's own
     protocol: str | None = None  # what it meant, where that differs from the table's: hardware, crop, views
-    comparable: str | None = None  # why it cannot be compared with what is measured here
+    comparable: Reason | None = None  # why it cannot be compared with what is measured here
     printed_by: Literal["rounding", "truncation"] | None = None
     note: str | None = None
 
@@ -87,7 +92,7 @@ class Explanation(Frozen):
     that this one was copied from.
     """
 
-    note: str  # what is computed: "ViT-L/32", "without the classifier head"
+    note: Reason  # what is computed: "ViT-L/32", "without the classifier head"
     set: dict[str, Any] = {}
     quantity: str | None = None  # None: the cell's own
     copied: str | None = None  # as printed in the place that `note` names
@@ -132,7 +137,7 @@ class RowHead(Frozen):
     reported: dict[str, Any] = {}  # column → claim, or claims
     explain: dict[str, Explanation] = {}  # column → second computation
     notes: dict[str, str] | list[str] = []  # under the table; by column, or of the row
-    needs: dict[str, str] = {}  # column → why its cell is not measured
+    needs: dict[str, Reason] = {}  # column → why its cell is not measured
     quantity: str | None = None  # of every quantity column, in this row
     repeats: str | None = None  # the id of the row that this one shows again
     hidden: bool = False  # for edges only: no line in the table
@@ -164,7 +169,7 @@ class Setting(Frozen):
     seeds: Seeds = 1
     columns: list[Any] = []
     resources: Resources = Resources()
-    needs: dict[str, str] = {}
+    needs: dict[str, Reason] = {}
     question: str | None = None
 
 
@@ -186,7 +191,7 @@ class StudySpec(Frozen):
     resources: Resources = Resources()
     invalid: Literal["keep", "stop"] = "stop"
     quantities: dict[str, DeclaredQuantity] = {}
-    needs: dict[str, str] = {}  # column or quantity → why its cells are not measured
+    needs: dict[str, Reason] = {}  # column or quantity → why its cells are not measured
     labels: dict[str, str] = {}  # factor, field or column → its name in the table; `row` → the head of the rows' names
     reported: dict[str, Any] = {}  # column → row → claims: what designs without listed rows were reported to yield
     printed_by: dict[str, Literal["rounding", "truncation"]] = {}  # column → how the paper cut its numbers

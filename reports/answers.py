@@ -9,6 +9,7 @@ from bench import plan
 from bench.record import Failure, Record
 from bench.store import Snapshot
 from bench.work import Work
+from reports.plain import plain
 
 KINDS = {
     "crashed": "crashed",
@@ -75,13 +76,13 @@ def _failed_before(work: Work, snapshot: Snapshot) -> Record | None:
 
 def failure_text(failure: Failure) -> str:
     """A failure in one line: what happened, then why."""
-    kind = KINDS[failure.kind]
+    kind, reason = KINDS[failure.kind], plain(failure.reason).strip()
     if failure.kind == "diverged":
         value = "" if failure.value is None else f", last loss {failure.value:.4g}"
         return f"diverged at step {failure.step}{value}"
-    if failure.kind == "upstream":
-        return failure.reason
-    return f"{kind}: {failure.reason}"
+    if failure.kind == "upstream" and reason:
+        return reason
+    return f"{kind}: {reason}" if reason else kind
 
 
 def choose(candidates: Iterable[Candidate], quantity: str, snapshot: Snapshot) -> Candidate | None:

@@ -17,6 +17,7 @@ from bench.work import Work
 from reports import captions, mixtures
 from reports.answers import Answer, answer, choose, failure_text
 from reports.judgement import judged
+from reports.plain import plain_table
 from reports.significance import Comparison, compare, difference, summary
 from reports.table import Cell, Column, Row, Table
 
@@ -45,17 +46,19 @@ def fill(
     names = [column.name for column in shown.columns]
     cells = {row.id: {name: cells[row.id][name] for name in names if name in row.cells} for row in shown.rows}
     comparisons = {name: compared for name, compared in comparisons.items() if name in names}
-    return Table(
-        study=grid.study.name,
-        title=grid.study.spec.title or grid.study.spec.question or grid.study.name,
-        columns=tuple(_column(column, shown, cells) for column in shown.columns),
-        rows=tuple(_row(row, cells[row.id], otherwise.get(row.id, [])) for row in shown.rows),
-        base=grid.base,
-        stub=grid.stub,
-        caption=captions.caption(shown, cells, comparisons),
-        notes=(*captions.notes(shown, comparisons), *mixtures.environments(shown, cells, snapshot)),
-        setting=grid.study.setting,
-        source=captions.source(grid.study.spec.paper),
+    return plain_table(
+        Table(
+            study=grid.study.name,
+            title=grid.study.spec.title or grid.study.spec.question or grid.study.name,
+            columns=tuple(_column(column, shown, cells) for column in shown.columns),
+            rows=tuple(_row(row, cells[row.id], otherwise.get(row.id, [])) for row in shown.rows),
+            base=grid.base,
+            stub=grid.stub,
+            caption=captions.caption(shown, cells, comparisons),
+            notes=(*captions.notes(shown, comparisons), *mixtures.environments(shown, cells, snapshot)),
+            setting=grid.study.setting,
+            source=captions.source(grid.study.spec.paper),
+        )
     )
 
 
@@ -119,7 +122,7 @@ def _measured(cell: GridCell, works: tuple[Work, ...], snapshot: Snapshot, runni
         selection = [work for candidate in cell.candidates for work in candidate.selection]
         said = answer(selection, snapshot, running)
         if said.complete and said.lack is not None:
-            return Cell(state="needs", unit=cell.unit, reason=said.lack.reason)
+            return Cell(state="needs", unit=cell.unit, reason=said.lack.reason.strip() or None)
         if said.complete and said.failures:
             reason = failure_text(said.failures[0].failure or Failure(kind="crashed", reason="no reason recorded"))
             return Cell(state="failed", unit=cell.unit, reason=f"every level failed on the selection split: {reason}")
@@ -168,7 +171,7 @@ def _without_number(cell: GridCell, said: Answer, keys: tuple[str, ...]) -> Cell
     failures = [record.failure for record in said.failures if record.failure is not None]
     first = failures[0]
     if all(failure.kind == "needs" for failure in failures):
-        return Cell(state="needs", unit=cell.unit, keys=keys, reason=first.reason)
+        return Cell(state="needs", unit=cell.unit, keys=keys, reason=first.reason.strip() or None)
     return Cell(state="failed", unit=cell.unit, keys=keys, reason=failure_text(first))
 
 

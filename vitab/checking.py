@@ -13,6 +13,7 @@ from bench.store import Store
 from reports import check
 from reports.cells import fill
 from reports.check import Finding
+from reports.plain import plain
 from vitab import tables
 from vitab.works import Selection, select, selections, with_columns
 
@@ -88,5 +89,5 @@ def _tell(findings: list[Finding], options: argparse.Namespace) -> None:
     for finding in findings:
         apart = finding.verdict == "not_comparable" and finding.deviation
         if finding.tripped or apart or finding.verdict in ("deviates", "failed", "changed"):
-            print(finding.sentence + (" · gate" if finding.tripped else ""))
+            print(plain(finding.sentence) + (" · gate" if finding.tripped else ""))
     print(check.tally(findings))

@@ -10,17 +10,22 @@ from tabulate import tabulate
 
 from ablations.cells import GridCell
 from ablations.grid import GridRow
+from ablations.schema import Resources
+from ablations.study import Study
 from bench import lease, plan
 from bench.record import TRAIN
 from bench.store import Snapshot, Store
 from bench.work import Work
 from reports.answers import failure_text
+from reports.plain import plain_lines
 from vitab.durations import duration
 from vitab.works import Selection, cell_works, selections, shown_rows, trainings_of, works
 
 MOST_ROWS = 60  # of the table
 MOST_NAMES = 12  # in one line
 FORMAT = 1
+FOR_JOBS = ("cpus", "gpus", "memory_gb")  # of `resources`
+UNNAMED = "what it did not name"
 
 
 def main(options: argparse.Namespace) -> int:
@@ -34,7 +39,7 @@ def main(options: argparse.Namespace) -> int:
         print(msgspec.json.encode({"format": FORMAT, "studies": said}).decode())
         return 0
     described = (describe(one, store, snapshot, running, retry_failed=options.retry_failed) for one in chosen)
-    print("\n\n".join(described))
+    print(plain_lines("\n\n".join(described)))
     return 0
 
 
@@ -85,7 +90,20 @@ def describe(
     if trained:
         lines.append(_line("to train", _by_row(trained)))
     lines += _reasons(selection, snapshot, every, retry_failed=retry_failed)
+    if said := resources_note(selection.grid.study):
+        lines.append(_line("resources", said))
     return "\n".join(lines)
+
+
+def resources_note(study: Study) -> str | None:
+    """What is said of resources that a study asks for and that only a job can be given."""
+    asked, usual = msgspec.structs.asdict(study.spec.resources), msgspec.structs.asdict(Resources())
+    said = ", ".join(f"{name} {asked[name]:g}" for name in FOR_JOBS if asked[name] != usual[name])
+    return (
+        f"{said}: for Slurm jobs; a local worker has `execution.threads`, and a GPU where there is one"
+        if said
+        else None
+    )
 
 
 def _held(work: Work, store: Store, snapshot: Snapshot) -> bool:
@@ -190,7 +208,9 @@ def _reasons(selection: Selection, snapshot: Snapshot, every: list[Work], *, ret
         each = ", ".join(f"{name}: {_count(count, 'cell')}" for name, count in counts.items())
         lines.append(_line("needs", f"{reason} ({each if len(counts) <= 4 else _count(len(names), 'cell')})"))
     lacks = Counter(
-        record.failure.reason for work in every if (record := plan.lacking(work, snapshot)) and record.failure
+        record.failure.reason.strip() or UNNAMED
+        for work in every
+        if (record := plan.lacking(work, snapshot)) and record.failure
     )
     lines += [_line("needs", f"{reason} ({count} × earlier; tried again)") for reason, count in lacks.items()]
     failed = [record for work in every if (record := plan.failed(work, snapshot)) is not None]

@@ -15,6 +15,7 @@ from bench.store import Snapshot
 from bench.work import Work
 from bench.worker import Event
 from reports.answers import failure_text
+from reports.plain import plain
 from vitab.durations import clock, duration
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class Progress:
     def say(self, text: str) -> None:
         """One line that stays."""
         self.told = time.monotonic()
+        text = plain(text)
         if self.bar is not None:
             self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:

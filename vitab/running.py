@@ -64,6 +64,8 @@ def measure(chosen: Sequence[Selection], store: Store, *, workers: int, here: bo
         if round_ == 0:
             for one, listed in zip(chosen, wanted, strict=True):
                 sys.stderr.write(f"{planning.headline(one, listed)} · {_left(listed, todo)}\n")
+                if said := planning.resources_note(one.grid.study):
+                    sys.stderr.write(f"resources: {said}\n")
         if not todo or before >= {work.key for work in todo}:
             break
         with watching(todo, snapshot, workers=1 if here else min(workers, len(todo))) as progress:

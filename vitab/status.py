@@ -13,8 +13,10 @@ from bench.lease import Holder
 from bench.record import TRAIN
 from bench.store import Snapshot, Store
 from reports.answers import failure_text
+from reports.plain import plain, plain_lines
 from vitab import journal
 from vitab.journal import Call
+from vitab.planning import UNNAMED
 from vitab.streams import is_stream
 from vitab.works import Selection, select, works
 
@@ -31,11 +33,11 @@ def main(options: argparse.Namespace) -> int:
         print(msgspec.json.encode({"format": FORMAT, "studies": said, "running": sorted(running)}).decode())
         return 0
     for line in said:
-        print(_sentence(line))
+        print(plain_lines(_sentence(line)))
     if not said:
         print(f"nothing was run with the store {str(options.store)!r} yet")
     for problem in snapshot.problems:
-        print(f"note: {problem}")
+        print(plain(f"note: {problem}"))
     return 0
 
 
@@ -121,7 +123,7 @@ def _counts(
         "waiting": sum(work.key not in held for work in todo),
         "failed": len(failures),
         "failures": dict(Counter(failure_text(failure) for failure in failures if failure)),
-        "needs": dict(Counter(failure.reason for failure in lacks if failure)),
+        "needs": dict(Counter(failure.reason.strip() or UNNAMED for failure in lacks if failure)),
         "active": _active(call),
         "in_hand": [{"work": f"{every[key].label} {every[key].measure}", "host": at.host} for key, at in held.items()],
         "command": call.command,

@@ -21,6 +21,7 @@ from bench.work import Work
 from reports.answers import choose, failure_text
 from reports.cells import fill
 from reports.check import words
+from reports.plain import plain, plain_lines
 from reports.scale import COUNTED, alone, scale, show
 from reports.table import Cell, ClaimCell
 from vitab.durations import duration
@@ -40,9 +41,9 @@ def main(options: argparse.Namespace) -> int:
     snapshot = store.read()
     table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
     cell = next(line for line in table.rows if line.row == row.id).cells[column.name]
-    print(f"{one.grid.study.name} · {row.label} · {column.label}: {_headline(cell)}")
+    print(plain(f"{one.grid.study.name} · {row.label} · {column.label}: {_headline(cell)}"))
     for line in (*_number_lines(planned, cell, snapshot), *_key_lines(planned, snapshot)):
-        print(line)
+        print(plain_lines(line))
     return 0
 
 
