@@ -1,5 +1,6 @@
-"""What several tests of this room stand on: a measure that does what it is told, trainings, folders of images."""
+"""What several tests of this room stand on: a measure that does what it is told, trainings, folders of images, counters."""
 
+import copy
 import hashlib
 import itertools
 import json
@@ -132,3 +133,46 @@ def image_folder(tmp_path):
         return tmp_path / "images"
 
     return make
+
+
+def _module(what):
+    """A module, or one that is a single expression."""
+    from torch import nn
+
+    class Function(nn.Module):
+        def forward(self, *inputs):
+            return what(*inputs)
+
+    return what if isinstance(what, nn.Module) else Function()
+
+
+@pytest.fixture
+def counted():
+    """A function that counts multiply-adds of a module or an expression over inputs of these shapes."""
+    import torch
+
+    from bench import counting
+
+    def count(what, *shapes, convention="macs", device="meta"):
+        module = copy.deepcopy(_module(what)).to(device).eval()
+        inputs = tuple(torch.zeros(shape, device=device) for shape in shapes)
+        return counting.count(module, inputs, convention=convention).total
+
+    return count
+
+
+@pytest.fixture
+def torchs_own():
+    """A function that says what torch's counter does, which counts a multiply-add twice."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def count(what, *shapes):
+        module = copy.deepcopy(_module(what)).to("meta").eval().requires_grad_(False)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            module(*(torch.zeros(shape, device="meta") for shape in shapes))
+        doubled = counter.get_total_flops()
+        assert doubled % 2 == 0
+        return doubled // 2
+
+    return count
