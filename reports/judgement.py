@@ -23,7 +23,6 @@ def judged(cell: GridCell, filled: Cell, grid: Grid, snapshot: Snapshot) -> tupl
     for reported in cell.claims:
         source = Source(paper=reported.source) if reported.source else captions.claim_source(paper)
         claim = Claim(
-            quantity=cell.quantity,
             printed=reported.printed,
             source=source,
             printed_by=reported.printed_by or "rounding",
@@ -53,11 +52,7 @@ def _joined(*notes: str | None) -> str | None:
 
 def _explain(cell: GridCell) -> Explain | None:
     said = cell.explanation
-    if said is None:
-        return None
-    if said.copied is not None:
-        return Explain(note=said.note, copied=said.copied)
-    return Explain(note=said.note, quantity=said.quantity)
+    return None if said is None else Explain(note=said.note, copied=said.copied)
 
 
 def _second(cell: GridCell, snapshot: Snapshot) -> float | None:

@@ -131,11 +131,6 @@ def compare(rows: Mapping[str, Samples], better: Literal["higher", "lower"] | No
     )
 
 
-def bold(rows: Mapping[str, Samples], better: Literal["higher", "lower"] | None) -> frozenset[str]:
-    """The rows that are best, or not told apart from the best."""
-    return compare(rows, better).bold
-
-
 def per_image(first: "ndarray", second: "ndarray", labels: "ndarray") -> PerImage:
     """Compare the predicted classes (N,) of two models on the same N images with labels (N,): exact McNemar test.
 

@@ -9,7 +9,7 @@ import msgspec
 
 from ablations.cells import GridCell
 from ablations.columns import StudyColumn, chosen
-from ablations.grid import GridRow
+from ablations.grid import Grid, GridRow
 from ablations.printed import Printed, parse
 from bench import lease, plan, registry
 from bench.errors import UserError, unknown
@@ -24,6 +24,7 @@ from reports.check import words
 from reports.plain import plain, plain_lines
 from reports.scale import COUNTED, alone, scale, show
 from reports.table import Cell, ClaimCell
+from vitab import per_image
 from vitab.durations import duration
 from vitab.works import Selection, cell_works, selections
 
@@ -42,7 +43,8 @@ def main(options: argparse.Namespace) -> int:
     table = fill(one.grid, snapshot, running=frozenset(lease.running(store)))
     cell = next(line for line in table.rows if line.row == row.id).cells[column.name]
     print(plain(f"{one.grid.study.name} · {row.label} · {column.label}: {_headline(cell)}"))
-    for line in (*_number_lines(planned, cell, snapshot), *_key_lines(planned, snapshot)):
+    images = _image_lines(one.grid, row, column, store, snapshot)
+    for line in (*_number_lines(planned, cell, snapshot), *images, *_key_lines(planned, snapshot)):
         print(plain_lines(line))
     return 0
 
@@ -73,6 +75,17 @@ def _number_lines(planned: GridCell, cell: Cell, snapshot: Snapshot) -> Iterator
         for work in second.works:
             yield f"second computation, {second.note} ({second.said}):"
             yield _work_line(work, second.quantity or "", snapshot)
+
+
+def _image_lines(grid: Grid, row: GridRow, column: StudyColumn, store: Store, snapshot: Snapshot) -> Iterator[str]:
+    """A row's predictions beside those of the base row, as far as both are kept."""
+    if grid.base is None or row.id == grid.base or row.cells[column.name].quantity != per_image.QUANTITY:
+        return
+    base = grid.row(grid.base)
+    planned = base.cells.get(column.name)
+    if planned is not None and planned.quantity == per_image.QUANTITY:
+        works, others = _works(row.cells[column.name], snapshot), _works(planned, snapshot)
+        yield from per_image.beside(works, others, named=base.label, store=store, at=snapshot)
 
 
 def _key_lines(planned: GridCell, snapshot: Snapshot) -> Iterator[str]:

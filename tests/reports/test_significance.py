@@ -16,13 +16,16 @@ from reports.significance import (
     Comparison,
     PerImage,
     binomial_std,
-    bold,
     compare,
     difference,
     per_image,
     summary,
     unpaired,
 )
+
+
+def bold(rows, better):
+    return compare(rows, better).bold
 
 
 def table(seed, rows, seeds, steps=0.0):

@@ -12,7 +12,7 @@ SWIN = Source(paper="Swin, ICCV 2021", table="Table 1")
 
 
 def claim(printed, **fields):
-    return Claim(quantity="q", printed=printed, source=SWIN, **fields)
+    return Claim(printed=printed, source=SWIN, **fields)
 
 
 def counted(value, **fields):
@@ -49,13 +49,13 @@ def test_a_paper_that_cuts_off_is_read_so():
 
 
 def test_a_second_computation_that_prints_as_printed_explains_and_its_number_is_told():
-    explained = claim("307M", explain=Explain(note="ViT-L/32", set={"model.name": "timm:vit_large_patch32_384"}))
+    explained = claim("307M", explain=Explain(note="ViT-L/32"))
     said = verdict(explained, counted(304_715_752, second=306_630_000.0))
     assert (said.verdict, said.note) == ("explained", "ViT-L/32: 306.63M")
 
 
 def test_a_second_computation_that_gives_another_number_explains_nothing():
-    explained = claim("307M", explain=Explain(note="without head", quantity="headless"))
+    explained = claim("307M", explain=Explain(note="without head"))
     said = verdict(explained, counted(250e6, second=249e6))
     assert (said.verdict, said.note) == ("deviates", "without head: 249.00M")
     assert verdict(explained, counted(250e6)).verdict == "deviates"

@@ -1,5 +1,11 @@
 """`vitab why`: where a number comes from, or why there is none."""
 
+import re
+
+import numpy as np
+import pytest
+from scipy import stats
+
 
 def test_a_count_is_told_to_the_last_one_with_its_claim_and_its_record(finished, call):
     said = call("why", "small.yaml", "4", "params")
@@ -58,3 +64,42 @@ def test_a_label_that_several_rows_share_lists_their_ids(here, call):
     said = call("why", "swin_imagenet", "Swin-B", "params")
     assert (said.code, said.out) == (2, "")
     assert said.err == "4 rows are labelled 'Swin-B': a_swinb224, a_swinb384, b_swinb224, b_swinb384\n"
+
+
+def test_an_accuracy_is_told_image_by_image_beside_the_base_row(finished, call):
+    lines = [line for line in call("why", "small.yaml", "4", "top1").out.splitlines() if "image by image" in line]
+    assert [line.partition(",")[0] for line in lines] == ["seed 0", "seed 1"]
+    accuracies = {}
+    for record in finished.read().records.values():
+        if record.measure == "top1" and record.trial.seed == 0:
+            accuracies[record.trial.model.knobs["patch"]] = record.quantities["top1"].samples[0]
+    both, ours, theirs, neither = (int(number) for number in re.findall(r" on (\d+)", lines[0]))
+    assert both + ours + theirs + neither == 445
+    assert (both + ours) / 445 == pytest.approx(accuracies[4] / 100)
+    assert (both + theirs) / 445 == pytest.approx(accuracies[2] / 100)
+    p = stats.binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
+    assert lines[0].endswith(f"(exact McNemar test: p = {p:.2g})")
+    assert "image by image" not in call("why", "small.yaml", "2", "top1").out  # the base row itself
+    assert "image by image" not in call("why", "small.yaml", "4", "params").out
+
+
+def test_predictions_that_are_gone_damaged_or_of_other_images_are_not_compared(finished, call):
+    first, second = (
+        finished.path / record.artifacts["predictions"]
+        for record in sorted(finished.read().records.values(), key=lambda record: record.trial.seed or 0)
+        if record.measure == "top1" and record.trial.model.knobs["patch"] == 4
+    )
+    whole = first.read_bytes()
+    for content in (b"no zip", b"", whole[:200], whole[:-30], whole[:100] + bytes(50) + whole[150:]):
+        first.write_bytes(content)
+        assert call("why", "small.yaml", "4", "top1").out.count("image by image") == 1
+    with np.load(second) as kept:
+        arrays = dict(kept)
+    order = np.argsort(arrays["labels"])
+    np.savez(second, **{name: value[order] for name, value in arrays.items()})
+    said = call("why", "small.yaml", "4", "top1")
+    assert (said.code, said.err) == (0, "")
+    told = [line for line in said.out.splitlines() if "image by image" in line]
+    assert told == ["seed 1, image by image beside 2: not the same images"]
+    second.unlink()
+    assert "image by image" not in call("why", "small.yaml", "4", "top1").out
