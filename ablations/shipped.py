@@ -8,9 +8,6 @@ from bench.errors import UserError, unknown
 
 SUFFIXES = (".yaml", ".yml")
 
-RESERVED = ("ablations", "bench", "reports", "slurm", "vitab")
-"""Our packages: a user's module of one of these names beside their spec would be found in our packages' place."""
-
 
 def folders() -> dict[str, Path]:
     """Where shipped specs lie: studies and tables. Found without importing anything."""
@@ -45,7 +42,6 @@ def find(name: str) -> Path:
             raise UserError(unknown("file", path.name, near) if near else f"no file {name!r}")
         if path.is_dir():
             raise UserError(f"{name} is a folder; a study is a YAML file")
-        refuse_shadows(path.parent)
         return path
     known = names()
     if name not in known:
@@ -53,14 +49,3 @@ def find(name: str) -> Path:
             raise UserError(f"no study {name!r}; the file is called {name}.yaml")
         raise UserError(unknown("study", name, known))
     return known[name]
-
-
-def refuse_shadows(folder: Path) -> None:
-    """Raise UserError where a module in a folder has the name of one of our packages."""
-    ours = Path(__file__).resolve().parents[1]
-    if folder.resolve() == ours:
-        return
-    for name in RESERVED:
-        for path in (folder / f"{name}.py", folder / name / "__init__.py"):
-            if path.exists():
-                raise UserError(f"{path} has the name of one of vitab's packages and would be found instead; rename it")

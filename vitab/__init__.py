@@ -26,11 +26,37 @@ _WHERE = {
 }
 
 
+_PACKAGES = ("ablations", "bench", "reports", "slurm")
+
+
+def hidden_package() -> str | None:
+    """One line where a file of the user's would be imported in the place of one of our packages; else None.
+
+    Their names are common words: a `bench.py` in the folder that Python starts in comes first. This is asked before
+    anything of ours is imported.
+    """
+    import sys
+    from pathlib import Path
+
+    ours = Path(__file__).resolve().parents[1]
+    for entry in sys.path:
+        folder = Path(entry or ".").resolve()
+        if folder == ours:
+            return None
+        for name in _PACKAGES:
+            for path in (folder / f"{name}.py", folder / name / "__init__.py"):
+                if path.exists():
+                    return f"{path} hides a package of vitab's; rename it, or start from another folder"
+    return None
+
+
 def __getattr__(name: str) -> Any:
-    """Load a function when it is first asked for. Raises AttributeError."""
+    """Load a function when it is first asked for. Raises AttributeError, or ImportError where ours would be hidden."""
     import importlib
 
     if name not in _WHERE:
         raise AttributeError(f"module 'vitab' has no attribute {name!r}")
+    if hidden := hidden_package():
+        raise ImportError(hidden, name=__name__)
     module, function = _WHERE[name]
     return getattr(importlib.import_module(module), function)

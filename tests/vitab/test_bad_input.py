@@ -1,6 +1,6 @@
 """Every mistake of a user's is one line on stderr that says what is wrong and what is allowed, and exit code 2."""
 
-import shutil
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -207,28 +207,62 @@ def shadowed(here):
     return here
 
 
-def test_a_bench_file_beside_the_spec_is_named(call, shadowed):
-    line = _one_line(call("plan", "./good.yaml"))
-    assert line.startswith("bench.py has the name of one of vitab's packages and would be found instead; rename it")
+HIDDEN = "bench.py hides a package of vitab's; rename it, or start from another folder"
+
+
+def test_a_bench_file_where_python_starts_is_named_and_not_imported(shadowed):
+    done = subprocess.run(
+        [sys.executable, "-m", "vitab", "run", "./good.yaml"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{shadowed / HIDDEN}\n")
+
+
+def test_a_bench_file_beside_the_spec_that_hides_nothing_does_not_matter(shadowed, command):
+    said = command("run", "./good.yaml", "--columns", "params", "--workers", "1")
+    assert (said.code, said.err.count("imported")) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["run", "table", "count", "assert_counts"])
+def test_a_bench_file_where_a_notebook_starts_is_named_and_not_imported(shadowed, name):
+    code = f"import vitab\ntry:\n    vitab.{name}\nexcept ImportError as problem:\n    print(problem)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"{shadowed / HIDDEN}\n", "")
 
 
 @pytest.mark.parametrize(
-    "how",
-    [
-        [sys.executable, "-m", "vitab"],
-        [str(Path(sys.executable).parent / "vitab")],
-        [sys.executable, "-P", "-m", "vitab"],
-    ],
-    ids=["python -m vitab", "vitab", "python -P -m vitab"],
+    ("problem", "code"), [("KeyboardInterrupt", 130), ("UserError('wrong')", 2), ("BrokenPipeError", 0)]
 )
-def test_a_bench_file_where_vitab_starts_is_named_and_not_imported(shadowed, how):
-    if not shutil.which(how[0]):
-        pytest.skip("the command is not installed beside this Python")
-    done = subprocess.run([*how, "run", "./good.yaml"], capture_output=True, text=True, cwd=shadowed, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert "bench.py has" in line or "bench.py hides" in line
-    assert "rename it" in line
+def test_what_nobody_reads_changes_no_exit_code(here, problem, code):
+    script = f"""
+import sys, time
+from bench.errors import UserError
+from vitab import commands
+from vitab.__main__ import main
+
+def dispatch(arguments):
+    print("something that is still to be written")
+    raise {problem}
+
+commands.dispatch = dispatch
+sys.stdin.read()
+sys.exit(main([]))
+"""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen([sys.executable, "-c", script], env=buffered, **pipes)
+    for pipe in (process.stdout, process.stderr, process.stdin):
+        pipe.close()
+    assert process.wait(timeout=60) == code
+
+
+def test_a_terminal_that_knows_no_other_letters_than_ascii_gets_every_number(finished, here):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-P", "-m", "vitab", "table", "small.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xb1" in done.stdout
+    plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert done.stdout == plain.encode("ascii", "backslashreplace").decode()
 
 
 def test_a_disk_that_is_full_is_one_line(command):

@@ -1,8 +1,8 @@
 """Stopped at any moment and continued, and started sixteen times at once: the same table, and nothing done twice."""
 
+import os
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -142,7 +142,10 @@ def test_ctrl_c_is_one_line_and_130_and_the_next_run_goes_on(here, start, call):
 
 def test_nobody_reading_what_a_run_says_stops_it_like_ctrl_c(here, start):
     (here / "continued.yaml").write_text(STUDY.replace("epochs: 100", "epochs: 2000"))
-    process = start("run", "continued.yaml", stderr=subprocess.PIPE)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    process = start(
+        "run", "continued.yaml", env=buffered
+    )  # what could not be written is still to be written at the end
     process.stderr.readline()
     process.stderr.close()
     assert process.wait(timeout=60) == 130
