@@ -57,7 +57,7 @@ def _predictions(record: Record, store: Store) -> "tuple[ndarray, ndarray] | Non
     if not path.is_file() or not path.resolve().is_relative_to(Path(store.path).resolve()):
         return None
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             labels, classes = kept["labels"], kept[QUANTITY]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # damaged
         return None
