@@ -73,8 +73,9 @@ def attempt(work: Work, store: Store, name: str, watch: Watch) -> Record:
 def failure_of(problem: BaseException) -> Failure:
     """What was raised, as a typed failure with one line that a reader of the table understands."""
     lines = str(problem).strip().splitlines()
-    said = lines[0][:LONGEST_REASON] if lines else ""
-    named = f"{type(problem).__name__}: {said}" if said else type(problem).__name__
+    name = type(problem).__name__
+    said = lines[0][:LONGEST_REASON] if lines else f"{name} without a reason"
+    named = f"{name}: {said}" if lines else name
     if isinstance(problem, Diverged):
         return Failure(kind="diverged", reason=said, step=problem.step, value=problem.value)
     if isinstance(problem, Needs):
@@ -88,7 +89,8 @@ def failure_of(problem: BaseException) -> Failure:
     if isinstance(problem, Upstream):
         return Failure(kind="upstream", reason=said)
     if _out_of_memory(problem):
-        return Failure(kind="out_of_memory", reason=said.rpartition("DefaultCPUAllocator: ")[2] or "no memory left")
+        reason = said.rpartition("DefaultCPUAllocator: ")[2] if lines else "no memory left"
+        return Failure(kind="out_of_memory", reason=reason)
     return Failure(kind="crashed", reason=named)
 
 

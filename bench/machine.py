@@ -16,9 +16,18 @@ THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SLURM_SETTINGS = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
 
 
-@cache
 def environment() -> dict[str, Any]:
-    """Where a record was measured; what is not known is absent. Found once a process, without importing a library."""
+    """Where a record is measured; what is not known is absent. Found without importing a library.
+
+    Threads are of this moment: each trial sets its own. The rest is found once a process.
+    """
+    threads = {setting: os.environ[setting] for setting in THREAD_SETTINGS if setting in os.environ}
+    return {**_lasting(), **({"threads": threads} if threads else {})}
+
+
+@cache
+def _lasting() -> dict[str, Any]:
+    """What stays as it is while a process lives."""
     name = os.uname()
     facts: dict[str, Any] = {
         "host": host(),
@@ -34,7 +43,6 @@ def environment() -> dict[str, Any]:
         "cuda": _cuda(),  # that torch was built for
         "vitab": version("vitab"),
         "commit": _commit(),
-        "threads": {setting: os.environ[setting] for setting in THREAD_SETTINGS if setting in os.environ},
         "slurm": {setting: os.environ[setting] for setting in SLURM_SETTINGS if setting in os.environ},
     }
     return {fact: value for fact, value in facts.items() if value not in (None, [], {})}

@@ -4,7 +4,8 @@ import sys
 import pytest
 
 from bench import machine
-from bench.attempt import Watch, attempt
+from bench.attempt import Watch, attempt, failure_of
+from bench.errors import Invalid, Needs
 from bench.record import Failure, Quantity, Record
 from bench.store import Store, now
 from bench.trial import Data, Execution, Input, Model, Trial
@@ -118,6 +119,20 @@ def test_work_whose_weights_failed_says_which_and_why(tmp_path):
     assert attempt(missing, store, "a", WATCH).failure == Failure(
         kind="upstream", reason="its weights w: diverged: the loss diverged at step 12"
     )
+
+
+def test_a_record_says_the_threads_of_its_own_trial(tmp_path, monkeypatch):
+    for setting in machine.THREAD_SETTINGS:
+        monkeypatch.setenv(setting, "1")
+    records = [attempt(_work(execution=Execution(threads=count)), Store(tmp_path), "a", WATCH) for count in (1, 2, 1)]
+    assert [set(record.environment["threads"].values()) for record in records] == [{"1"}, {"2"}, {"1"}]
+    assert records[0].environment == records[2].environment
+    assert records[0].environment.keys() == records[1].environment.keys()
+
+
+def test_a_failure_without_a_word_says_so():
+    assert failure_of(Needs("")) == Failure(kind="needs", reason="Needs without a reason")
+    assert failure_of(Invalid(" \n")) == Failure(kind="invalid", reason="Invalid without a reason")
 
 
 @pytest.mark.parametrize("loaded", [False, True])
