@@ -3,6 +3,7 @@
 Nothing is measured here and nothing read from a store: the same spec gives the same grid on any machine.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,9 @@ from bench.errors import UserError, unknown
 from bench.identity import digest
 from bench.trial import Frozen
 from bench.work import Work
+
+MOST_TRIALS = 100_000
+"""Of one study: ten seconds of planning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,7 @@ def build(study: Study) -> Grid:
     axis = nuisance_axis(study, context, expanded.best_of)
     if axis is not None:
         check_apart(axis, planned, found)
+    _refuse_too_many(study, planned, axis.factors if axis else ())
     _refuse_fixed(study, (*expanded.factors, *(axis.factors if axis else ())))
     base = next((row for row in planned if row.brought), None) or brought(context, ())
     trials = Trials(study, planned, base, edges_known=axis is None)
@@ -148,6 +153,16 @@ def _check_labels(study: Study, context: Context, found: list[StudyColumn], expa
     for name in study.spec.labels:
         if name not in known and check_path(split(name), context.model, context.data):
             raise document.error((*place, name), context.unknown("field, factor or column", name, known))
+
+
+def _refuse_too_many(study: Study, rows: tuple[PlannedRow, ...], nuisance: tuple[Factor, ...]) -> None:
+    """Raise UserError where rows, levels of a nuisance axis and seeds multiply to more trials than sense."""
+    levels = math.prod(len(factor.levels) for factor in nuisance)
+    size = len(rows) * levels * len(study.seeds)
+    if size > MOST_TRIALS:
+        best = f" × {levels:,} levels of best_of" if nuisance else ""
+        said = f"{len(rows):,} rows{best} × {len(study.seeds):,} seeds are {size:,} trials; at most {MOST_TRIALS:,}"
+        raise study.error("seeds", said)
 
 
 def _refuse_fixed(study: Study, factors: Iterable[Factor]) -> None:

@@ -1,5 +1,6 @@
 """One study of several sources: what a spec extends, the setting that is chosen, what the command line changes."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,18 @@ def test_a_study_is_shown_by_the_path_that_was_typed(planned, tmp_path):
     assert load("./s.yaml").spots["study"][0].name == "s.yaml"
     assert load(str(tmp_path / "s.yaml")).path == tmp_path / "s.yaml"
     assert Path("s.yaml").exists()
+
+
+def test_rows_and_seeds_that_multiply_beyond_sense_are_refused_before_they_are_planned(refused):
+    levels = ", ".join(f"{number}e-5" for number in range(3, 303))
+    design = f"design:\n  factorial: {{train.lr: [{levels}], train.weight_decay: [{levels}]}}\n"
+    began = time.process_time()
+    assert refused(f"seeds: 1000\n{design}") == (
+        "s.yaml:7:1: 90,000 rows × 1,000 seeds are 90,000,000 trials; at most 100,000"
+    )
+    assert time.process_time() - began < 10
+    few = "design:\n  factorial: {model.depth: [1, 2, 3, 4], train.lr: [1e-3, 2e-3]}\n"
+    axis = f"  best_of: {{over: {{train.weight_decay: [{levels}]}}, by: top1}}\n"
+    assert refused(f"{few}{axis}", seeds=100) == (
+        "s.yaml:1:1: 8 rows × 300 levels of best_of × 100 seeds are 240,000 trials; at most 100,000"
+    )
