@@ -66,8 +66,8 @@ CALLS = {  # a change for one call → what is said
     "model.dim=*a": "--set model.dim=*a: an alias *a is not allowed in a spec; write it again",
     "model.dim=010": "--set model.dim=010: 010 starts with a zero; write 10, or quote it",
     "model.dim=.inf": "--set model.dim=.inf: .inf is no value of a spec; numbers must be finite",
-    "model.dim='8'": "--set model.dim='8': model.dim must be a whole number of at least 1, not '8'",
-    "model.dim=8\n9": "--set model.dim=8 9: model.dim must be a whole number of at least 1, not '8 9'",
+    "model.dim='8'": "--set model.dim='8': model.dim must be a whole number from 1 to 65536, not '8'",
+    "model.dim=8\n9": "--set model.dim=8 9: model.dim must be a whole number from 1 to 65536, not '8 9'",
     "model.pos_embed=null": "--set model.pos_embed=null: model.pos_embed must be learned or none or relative or rope "
     "or sincos1d or sincos2d, not null",
     "model.patch=4": "--set model.patch=4: the design varies model.patch (factor model.patch)",
