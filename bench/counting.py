@@ -8,7 +8,8 @@ dispatcher (NumPy, a kernel launched by hand) is not seen on real tensors, and d
 
 Conventions: `macs` counts linear layers, convolutions, matrix products and attention, as papers do; `fvcore` also
 normalisation, pooling and resizing by fvcore's estimates, as published csv files do. Products that are summed are
-multiply-adds in both, however they are written (`bench/summed_products.py`), and so is sampling between pixels.
+multiply-adds in both, whether by a matrix product, an element-wise one and a sum, or one by one
+(`bench/summed_products.py`, which also says what it does not see), and so is sampling between pixels.
 """
 
 import contextlib
