@@ -60,3 +60,8 @@ def __getattr__(name: str) -> Any:
         raise ImportError(hidden, name=__name__)
     module, function = _WHERE[name]
     return getattr(importlib.import_module(module), function)
+
+
+def __dir__() -> list[str]:
+    """The public names, for those who press Tab."""
+    return list(__all__)

@@ -78,11 +78,11 @@ def assert_counts(
     module: "nn.Module",
     input: Any = None,
     *,
-    params: str | int | None = None,
-    flops: str | int | None = None,
+    params: str | float | None = None,
+    flops: str | float | None = None,
     convention: str = "macs",
 ) -> None:
-    """Raise AssertionError unless the counts print as given: "4.5G" is met by 4.45e9 up to 4.55e9; an int exactly.
+    """Raise AssertionError unless the counts print as given: "4.5G" is met by 4.45e9 up to 4.55e9; a number exactly.
 
     Parameters need no input. Raises UserError where there is nothing to compare.
     """
@@ -100,9 +100,9 @@ def assert_counts(
         raise AssertionError("; ".join(wrong))
 
 
-def _differs(unit: str, counted: int, expected: str | int) -> list[str]:
+def _differs(unit: str, counted: int, expected: str | float) -> list[str]:
     """What is wrong with a count, or nothing."""
-    if isinstance(expected, int):
+    if isinstance(expected, int | float):
         return [] if counted == expected else [f"{counted:,} {unit}, expected {expected:,}"]
     printed = parse(expected)
     if not printed or not all(in_unit(number, unit) for number in printed):

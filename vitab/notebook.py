@@ -49,8 +49,8 @@ def table(
     """A study's table from what the store holds now. Raises UserError.
 
     One line a row, one column a quantity in base units (parameters, multiply-adds, percent 0-100); beside noisy ones
-    their `std` and `n`, beside reported ones `reported` and `verdict`. A cell without a number is NaN, and
-    `frame.attrs["table"]` says why. In a notebook it shows itself as the study's table.
+    their `std` and `n`, beside reported ones `reported` and `verdict`. A cell without a number is NaN, and beside it
+    stand its `state` and, where there is one, its `reason`. In a notebook it shows itself as the study's table.
     """
     return _frame(_selected(study, setting=setting, sets=sets, seeds=seeds, columns=columns), _store(store))
 
@@ -109,6 +109,7 @@ def frame(filled: Table) -> "pandas.DataFrame":
                 line |= {f"{name}.reported": cell.claims[0].printed, f"{name}.verdict": cell.claims[0].verdict}
             if cell.state != "measured":
                 line[f"{name}.state"] = cell.state
+                line |= {f"{name}.reason": cell.reason} if cell.reason else {}
         lines[row.row] = line
     shown = Shown.from_dict(lines, orient="index")
     shown.index.name = "row"

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bench import lease, local, plan
+from bench.errors import UserError
 from bench.record import Record
-from bench.store import Snapshot, Store
+from bench.store import Snapshot, Store, writing
 from bench.work import Work
-from bench.worker import Event, check_packages
+from bench.worker import Event
 from reports.cells import fill
 from reports.render import render
 from vitab import journal, planning
@@ -26,10 +27,7 @@ def main(options: argparse.Namespace) -> int:
         return planning.main(options)
     chosen = selections(options)
     store = Store(options.store)
-    store.folder("records")  # an unwritable store is known before anything is computed
-    check_packages()
-    for one in chosen:
-        journal.write(store, one)
+    _announce(chosen, store, retry_failed=options.retry_failed)
     workers = options.workers or planning.cores()
     try:
         here = options.on == "debug"
@@ -45,6 +43,22 @@ def main(options: argparse.Namespace) -> int:
         table = fill(one.grid, snapshot, running=busy, columns=one.columns, rows=one.rows)
         print(render(table, options.form).rstrip())
     return 1 if unmeasured(chosen, snapshot, plan.failed) or unmeasured(chosen, snapshot, plan.lacking) else 0
+
+
+def _announce(chosen: Sequence[Selection], store: Store, *, retry_failed: bool) -> None:
+    """Say in the store who runs what. Raises UserError where the store cannot be written, unless nothing is missing."""
+    try:
+        store.folder("records")
+        with writing(store.path):
+            for one in chosen:
+                journal.write(store, one)
+    except UserError as refused:
+        try:
+            snapshot = store.read()
+        except UserError:
+            raise refused from None
+        if any(planning.missing(one, store, snapshot, retry_failed=retry_failed) for one in chosen):
+            raise
 
 
 def measure(chosen: Sequence[Selection], store: Store, *, workers: int, here: bool, retry_failed: bool) -> Snapshot:

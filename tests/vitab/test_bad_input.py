@@ -28,7 +28,11 @@ EDITS = {  # one edit of a spec that is right → what is said of it
         "{model.patch: [4]}",
         "bad.yaml:7:34: no model.pos_embed 'learnt'; nearest: 'learned'",
     ),
-    "a level's type": ("[four]", "[4]", "bad.yaml:7:30: model.patch must be a whole number from 1 to 16384, not 'four'"),
+    "a level's type": (
+        "[four]",
+        "[4]",
+        "bad.yaml:7:30: model.patch must be a whole number from 1 to 16384, not 'four'",
+    ),
     "a measure": ("[params, topp1]", "[params, top1]", "bad.yaml:8:19: no measure 'topp1'; nearest: 'top1'"),
     "a model": ("name: vitt", "name: vit", "bad.yaml:3:11: no model 'vitt'; nearest: 'vit'"),
     "data": ("digit\n", "digits\n", "bad.yaml:4:3: no data set 'digit'; nearest: 'digits'"),

@@ -38,3 +38,7 @@ def test_run_measures_what_is_missing_and_returns_the_table(finished, here):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=here, check=True)
     assert done.stdout == "3850.0\n"
     assert done.stderr.endswith(" · nothing missing\n")
+
+
+def test_the_names_of_the_face_are_offered():
+    assert dir(vitab) == ["assert_counts", "count", "run", "table"]

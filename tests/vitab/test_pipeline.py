@@ -169,3 +169,16 @@ def test_a_table_of_what_nobody_ran_says_what_was_run(finished, call):
     assert said.err == "nothing of this is measured; small was run as its spec says\n"
     assert call("table", "small.yaml", "--set", "train.lr=0.1").err == ""  # its counts are
     assert call("table", "small.yaml", "--columns", "top1", "--store", "nowhere").err == ""
+
+
+def test_a_finished_study_is_shown_from_a_store_that_cannot_be_written_and_an_unfinished_one_is_refused(
+    finished, here, call
+):
+    shutil.rmtree(here / "runs" / "studies")
+    (here / "runs" / "studies").write_text("no folder can be made here")
+    said = call("run", "small.yaml")
+    assert said.code == 0
+    assert said.out == call("table", "small.yaml").out
+    more = call("run", "small.yaml", "--seeds", "3")
+    assert more.code == 2
+    assert more.err == f"store {str(here / 'runs')!r} cannot be written: not a directory\n"
