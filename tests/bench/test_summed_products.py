@@ -156,3 +156,23 @@ def test_products_that_are_pooled_count_beside_what_fvcore_says_of_pooling(count
     shapes, values = [(2, 3, 4, 4), (2, 3, 4, 4)], 2 * 3 * 4 * 4
     count = {how: counted(_pooled, *shapes, convention=how) for how in counting.CONVENTIONS}
     assert count == {"macs": values, "fvcore": 2 * values}
+
+
+def _into_parts(p, q):
+    whole = torch.zeros_like(p)
+    for i in range(5):
+        whole[:, i] = p[:, i] * q[:, i]
+    return whole.sum(1)
+
+
+NOT_SEEN = {
+    "written into parts of a tensor": (_into_parts, [(2, 5, 7), (2, 5, 7)]),
+    "computed apart from each other": (lambda x, y, g, h: x * g + y * h, [(2, 7)] * 4),
+    "quotients": (lambda q, k: (q / k).sum(-1), [(2, 5, 7), (2, 5, 7)]),
+}
+
+
+@pytest.mark.parametrize(("what", "shapes"), NOT_SEEN.values(), ids=NOT_SEEN)
+def test_what_is_said_not_to_be_seen_is_not(what, shapes, counted):
+    """Where one of these fails because it is seen at last, the module's docstring has a line too many."""
+    assert counted(what, *shapes) == 0
