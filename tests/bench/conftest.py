@@ -1,4 +1,4 @@
-"""What several tests of this room stand on: a measure that does what it is told, trainings, folders of images, counters."""
+"""What several tests of this room stand on: a measure that does what it is told, trainings, image folders, counters."""
 
 import copy
 import hashlib
