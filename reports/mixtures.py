@@ -124,11 +124,11 @@ def _device(record: Record) -> str | None:
 
 
 def _told(values: Mapping[str, list[str]]) -> str:
-    """`2.14.1 (18 values), 2.11.0 (rope, none)`: the usual value, and of which rows the others are."""
+    """`2.14.1 (18 of 20), 2.11.0 (rows rope, none)`: the usual value, and of which rows the others are."""
     usual, *others = sorted(values.items(), key=lambda item: -len(item[1]))
     said = [f"{usual[0]} ({len(usual[1])} of {sum(map(len, values.values()))})"]
     for value, labels in others:
         rows = list(dict.fromkeys(labels))
         more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
-        said.append(f"{value} ({', '.join(rows[:MOST_NAMED])}{more})")
+        said.append(f"{value} ({'row' if len(rows) == 1 else 'rows'} {', '.join(rows[:MOST_NAMED])}{more})")
     return ", ".join(said)

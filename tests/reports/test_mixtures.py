@@ -34,8 +34,8 @@ def test_a_table_that_was_measured_in_one_place_has_no_such_note(laboratory):
 def test_one_seed_on_other_images_is_told(laboratory):
     lab = filled(laboratory, bound={"data": "b" * 64, "images": 100})
     assert mixed(lab) == [
-        "top-1: evaluation images differ in content, aaaaaaaaaaaa (8 of 9), bbbbbbbbbbbb (rope)",
-        "top-1: evaluation images differ in number, 445 (8 of 9), 100 (rope)",
+        "top-1: evaluation images differ in content, aaaaaaaaaaaa (8 of 9), bbbbbbbbbbbb (row rope)",
+        "top-1: evaluation images differ in number, 445 (8 of 9), 100 (row rope)",
     ]
     assert "evaluation images differ in number" in render(lab.table())
 
@@ -43,8 +43,8 @@ def test_one_seed_on_other_images_is_told(laboratory):
 def test_one_seed_from_another_machine_is_told(laboratory):
     lab = filled(laboratory, environment={"gpus": ["V100"], "libraries": {"torch": "2.11.0"}})
     assert mixed(lab) == [
-        "top-1: evaluation under several versions of torch, 2.14.1 (8 of 9), 2.11.0 (rope)",
-        "top-1: evaluation on several devices, H100 (8 of 9), V100 (rope)",
+        "top-1: evaluation under several versions of torch, 2.14.1 (8 of 9), 2.11.0 (row rope)",
+        "top-1: evaluation on several devices, H100 (8 of 9), V100 (row rope)",
     ]
 
 
@@ -64,7 +64,7 @@ def test_trainings_on_several_devices_are_told_where_the_evaluations_agree(labor
         gpu = "H100" if number else "A100"
         lab.trained(work, environment={"gpus": [gpu], "libraries": {"torch": "2.14.1"}})
     (note,) = [note for note in lab.table().notes if "devices" in note]
-    assert note == "top-1: training on several devices, H100 (2 of 3), A100 (learned)"
+    assert note == "top-1: training on several devices, H100 (2 of 3), A100 (row learned)"
 
 
 def test_a_count_is_the_same_wherever_it_is_made(laboratory):
