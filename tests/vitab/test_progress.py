@@ -135,7 +135,7 @@ def test_on_a_terminal_one_line_moves_and_leaves_nothing_behind(here, columns):
     assert frames
     assert {len(frame.partition(" ")[0]) for frame in frames} == {columns // 4}  # the bar keeps its width
     assert max(map(len, frames)) <= columns
-    assert frames[-1].partition(" ")[2].startswith("4/4 done")
+    assert frames[-1].partition(" ")[2].lstrip().startswith("4/4 done")  # older versions of rich leave a wider gap
     assert "\x1b[32m" in said
     assert said.count("\x1b[?25l") == said.count("\x1b[?25h") == 1  # the cursor comes back
     last = said.rpartition("\x1b[2K")[2]  # what stands there after the moving line was wiped away
