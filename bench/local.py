@@ -64,15 +64,31 @@ def _quiet(event: Event, work: Work) -> None:
     """Nobody is listening."""
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal ended a run; the workers are gone, and trainings have saved what they could."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = number
+
+
 def run(
-    works: Iterable[Work], store: Store, *, workers: int, on_event: OnEvent = _quiet, logs: Path | None = None
+    works: Iterable[Work],
+    store: Store,
+    *,
+    workers: int,
+    on_event: OnEvent = _quiet,
+    grace_s: float = GRACE_S,
+    patience_s: float | None = None,
+    signals: tuple[int, ...] = (signal.SIGTERM,),
 ) -> Outcome:
     """Do work, weights before what needs them, and return when all of it has a record.
 
-    Raises KeyboardInterrupt after SIGINT or SIGTERM, when the workers are gone; UserError when they cannot start.
+    `signals` end it as Ctrl-C does, and trainings then have `grace_s` to save a checkpoint. When nothing is left but
+    what others hold, it is waited for, `patience_s` at most where that is given. Raises Stopped after a signal,
+    KeyboardInterrupt after SIGINT, when the workers are gone; UserError when they cannot start.
     """
-    folder = logs or store.folder("logs")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = store.folder("logs")
     devices = slots.gpus()
     places = [
         Slot(
@@ -83,12 +99,12 @@ def run(
     ]
     state = _Run(store=store, slots=places, on_event=on_event, pending={work.key: work for work in works})
     finished = False
-    with _termination_interrupts(), state.selector:
+    with _interrupted_by(signals), state.selector:
         try:
-            _work_off(state)
+            _work_off(state, patience_s)
             finished = True
         finally:
-            slots.end(places, interrupt=not finished, grace_s=GRACE_S)
+            slots.end(places, interrupt=not finished, grace_s=grace_s)
     return _outcome(state)
 
 
@@ -116,9 +132,9 @@ def _outcome(run: _Run) -> Outcome:
     )
 
 
-def _work_off(run: _Run) -> None:
-    """Feed and hear workers until nothing is left to do."""
-    looked = time.monotonic()
+def _work_off(run: _Run, patience_s: float | None) -> None:
+    """Feed and hear workers until nothing is left to do, or nothing but what others hold, for too long."""
+    looked = busy = time.monotonic()
     while run.pending or run.held or any(slot.work for slot in run.slots):
         _feed(run)
         for ready, _ in run.selector.select(TICK_S):
@@ -130,9 +146,13 @@ def _work_off(run: _Run) -> None:
                 slot.too_long = time.monotonic() - slot.began > slot.work.timeout_s
                 if slot.too_long:
                     slots.kill(slot)
+        if any(slot.work for slot in run.slots):
+            busy = time.monotonic()
         if run.held and time.monotonic() - looked > POLL_S:
             _look_at_held(run)
             looked = time.monotonic()
+        if patience_s is not None and looked - busy > patience_s:
+            return
 
 
 def _feed(run: _Run) -> None:
@@ -281,17 +301,18 @@ def _last_line(log: Path) -> str:
 
 
 @contextlib.contextmanager
-def _termination_interrupts() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: workers first. Only a main thread may say so."""
+def _interrupted_by(signals: tuple[int, ...]) -> Iterator[None]:
+    """Signals end a run as Ctrl-C does: workers first. Only a main thread may say so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+    def interrupt(number: int, *_: object) -> None:
+        raise Stopped(number)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

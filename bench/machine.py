@@ -122,8 +122,10 @@ def _cuda() -> str | None:
 def _commit() -> str | None:
     """The commit that our code was checked out at, "-dirty" where tracked files differ; None: not a checkout."""
     root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():  # an installed copy; a repository further up is somebody else's
-        return None
+    if not (
+        root / ".git"
+    ).exists():  # an installed copy, or the copy of a checkout that jobs run and know the commit of
+        return os.environ.get("VITAB_COMMIT") or None
     commit = _answer("git", "-C", str(root), "rev-parse", "HEAD").strip()
     changed = _answer("git", "--no-optional-locks", "-C", str(root), "status", "--porcelain", "--untracked-files=no")
     return f"{commit}-dirty" if commit and changed.strip() else commit or None

@@ -136,7 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.alive_fd is not None:
         end_with(options.alive_fd)
     stop = Stop()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for sent_to_all in (signal.SIGINT, signal.SIGUSR2):  # from a terminal, from Slurm: the parent decides
+        signal.signal(sent_to_all, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop.ask)
     store = Store(options.store)
     say = _say_on(options.events_fd)

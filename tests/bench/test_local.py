@@ -391,8 +391,8 @@ def test_a_worker_gets_one_thread_and_paths_that_stay_true_in_its_folder(tmp_pat
 
 
 def test_what_a_worker_says_is_in_its_log(tmp_path):
-    run([_work("raise value", label="study/row:3")], Store(tmp_path / "runs"), workers=1, logs=tmp_path / "logs")
-    (log,) = (tmp_path / "logs").iterdir()
+    run([_work("raise value", label="study/row:3")], Store(tmp_path / "runs"), workers=1)
+    (log,) = (tmp_path / "runs" / "logs").iterdir()
     text = log.read_text()
     assert " study/row:3 acting " in text
     assert "ValueError: first line" in text
