@@ -50,13 +50,20 @@ def check(knobs: Knobs, input: Input) -> None:
 
 
 def notes(knobs: Knobs, input: Input) -> list[str]:
-    """Stages whose map no whole number of windows covers: where the window shrinks, and where the map is padded."""
+    """What becomes of windows that do not cover the maps."""
+    return window_notes(input.image // knobs.patch, knobs.window, stages=len(knobs.depths))
+
+
+def window_notes(side: int, window: int, *, stages: int) -> list[str]:
+    """Stages whose map no whole number of windows covers: where the window shrinks, and where the map is padded.
+
+    `side`: tokens a side of the first stage's map; each later one has half.
+    """
     said = []
-    side = input.image // knobs.patch  # tokens
-    for stage in range(1, len(knobs.depths) + 1):
-        if side < knobs.window:
+    for stage in range(1, stages + 1):
+        if side < window:
             said.append(f"stage {stage}: the window is the whole map, {side}×{side}, and is not shifted")
-        elif side % knobs.window:
+        elif side % window:
             said.append(f"stage {stage}: the map of {side}×{side} is padded to whole windows")
         side = (side + 1) // 2
     return said

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import Invalid, Needs, UserError
 from bench.models import wants_values
+from bench.models.swin import window_notes
 from bench.trial import Input
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ SAID_ELSEWHERE = {
 USUAL_IMAGE = 224  # pixels a side, where a configuration leaves it out
 ENTRY_POINT = re.compile(r"^@register_model\s*\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 PATCH_IN_NAME = re.compile(r"_patch(\d+)(?:_|$)")
+WINDOW_IN_NAME = re.compile(r"swin_\w+?_window(\d+)_")  # of the first version; the second has windows of another kind
 SIZE_IN_NAME = re.compile(r"_(\d{3,4})$")
 REFUSED = re.compile(r"unexpected keyword argument.*'(\w+)'")
 
@@ -66,11 +68,14 @@ def default_image(name: str) -> int:
 
 
 def notes(name: str, arguments: dict[str, Any], input: Input) -> list[str]:
-    """What timm does without a word: an image that is no whole number of patches loses its border, or is padded."""
+    """What timm does without a word: borders that are cut off or padded, a Swin's maps that are padded to windows."""
     said = PATCH_IN_NAME.search(name)
     patch = arguments.get("patch_size", int(said[1]) if said else 1)
-    if not isinstance(patch, int) or patch < 1 or input.image % patch == 0:
+    if not isinstance(patch, int) or patch < 1:
         return []
+    if input.image % patch == 0:
+        windows = WINDOW_IN_NAME.match(name)
+        return window_notes(input.image // patch, int(windows[1]), stages=4) if windows and not arguments else []
     return [f"patch {patch} does not divide the image of {input.image}: timm cuts its border off, or pads it"]
 
 

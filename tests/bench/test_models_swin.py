@@ -210,3 +210,14 @@ def test_what_cannot_be_built_is_one_line(knobs, line):
     with pytest.raises(Invalid) as raised:
         models.check(models.resolve("swin", SMALL | knobs), GREY)
     assert str(raised.value) == line
+
+
+@pytest.mark.parametrize(
+    ("name", "image"), [("swin_tiny_patch4_window7_224", 224), ("swin_base_patch4_window12_384", 384)]
+)
+def test_timm_s_own_swin_is_noted_alike(name, image):
+    assert models.check(models.resolve(name, {}), Input(image=image)) == []
+    assert models.check(models.resolve("swin_tiny_patch4_window7_224", {}), Input(image=256)) == [
+        f"stage {stage}: the map of {side}×{side} is padded to whole windows"
+        for stage, side in ((1, 64), (2, 32), (3, 16), (4, 8))
+    ]
