@@ -95,7 +95,19 @@ def answer(work: Work, snapshot: Snapshot) -> Record | None:
 
 
 def estimate(works: Iterable[Work], snapshot: Snapshot) -> float | None:
-    """Seconds of work on one worker, from the medians of what the store holds; None where that knows too little.
+    """Seconds of work on one worker; None where the store knows too little to say. See `estimator`."""
+    of = estimator(snapshot)
+    total = 0.0
+    for work in works:
+        seconds = of(work)
+        if seconds is None:
+            return None
+        total += seconds
+    return total
+
+
+def estimator(snapshot: Snapshot) -> Callable[[Work], float | None]:
+    """A function: seconds that a piece of work takes one worker, from the medians of what the store holds, or None.
 
     Work like it is the same measure of a model, data and training of the same size; of a measurement also the same
     measure of the same model, or of any model. A training of another size says nothing.
@@ -106,13 +118,11 @@ def estimate(works: Iterable[Work], snapshot: Snapshot) -> float | None:
             for likeness in _likenesses(record.measure, record.trial):
                 alike.setdefault(likeness, []).append(record.seconds)
     typical = {likeness: statistics.median(seconds) for likeness, seconds in alike.items()}
-    total = 0.0
-    for work in works:
-        known = [likeness for likeness in _likenesses(work.measure, work.trial) if likeness in typical]
-        if not known:
-            return None
-        total += typical[known[0]]
-    return total
+
+    def seconds(work: Work) -> float | None:
+        return next((typical[one] for one in _likenesses(work.measure, work.trial) if one in typical), None)
+
+    return seconds
 
 
 def _likenesses(measure: str, trial: Trial) -> list[tuple[Any, ...]]:

@@ -31,6 +31,7 @@ class Call(Frozen):
     seeds: int | tuple[int, ...] | None = None
     columns: tuple[str, ...] | None = None
     rows: tuple[str, ...] | None = None
+    on: str = "local"  # slurm: jobs do it, and the process that sent them need not be there any more
     format: int = FORMAT
 
     @property
@@ -43,14 +44,19 @@ class Call(Frozen):
         return " ".join(filter(None, (study, self.options, seeds)))
 
     @property
+    def again(self) -> str:
+        """What goes on with it."""
+        return f"vitab run {self.command}" + (" --on slurm --detach" if self.on == "slurm" else "")
+
+    @property
     def options(self) -> str:
         """What varied the study, as it was typed."""
         setting = ["--setting", self.setting] if self.setting else []
         return shlex.join([*setting, *(word for text in self.sets for word in ("--set", text))])
 
 
-def write(store: Store, selection: Selection) -> None:
-    """Say that this process runs a study; not of a spec that nobody could read again, such as a pipe's."""
+def write(store: Store, selection: Selection, *, on: str = "local") -> None:
+    """Say that this process runs or sends a study; not of a spec that nobody could read again, such as a pipe's."""
     study, given = selection.grid.study, selection.given
     if is_path(given) and is_stream(Path(given)):
         return
@@ -67,6 +73,7 @@ def write(store: Store, selection: Selection) -> None:
         seeds=selection.seeds,
         columns=selection.columns,
         rows=selection.rows,
+        on=on,
     )
     folder = store.folder("studies", study.name)
     moment = "".join(character for character in call.time if character.isdigit())[:17]  # to the millisecond

@@ -129,8 +129,15 @@ class Progress:
 
 
 @contextmanager
-def watching(todo: Sequence[Work], snapshot: Snapshot, *, workers: int) -> Iterator[Progress]:
-    """Progress while something runs; at the end one line says what was done."""
+def watching(
+    todo: Sequence[Work],
+    snapshot: Snapshot,
+    *,
+    workers: int,
+    noun: str = "worker",
+    stopped: str = "the same command goes on from there",
+) -> Iterator[Progress]:
+    """Progress while something runs; at the end one line says what was done, or after Ctrl-C what becomes of it."""
     progress = Progress(
         todo={work.key: work for work in todo},
         workers=workers,
@@ -139,10 +146,9 @@ def watching(todo: Sequence[Work], snapshot: Snapshot, *, workers: int) -> Itera
         bar=_bar(),
     )
     trainings = sum(work.measure == TRAIN for work in todo)
-    noun = "worker" if workers == 1 else "workers"
     left = progress.left_s()
     about = "" if left is None else f" · about {duration(left)}"
-    progress.say(f"{trainings} to train, {len(todo) - trainings} to measure · {workers} {noun}{about}")
+    progress.say(f"{trainings} to train, {len(todo) - trainings} to measure · {workers} {noun if workers == 1 else f'{noun}s'}{about}")
     try:
         if progress.bar is None:
             yield progress
@@ -150,9 +156,9 @@ def watching(todo: Sequence[Work], snapshot: Snapshot, *, workers: int) -> Itera
             with progress.bar:
                 progress.bar.add_task("", total=len(todo), said=progress.line())
                 yield progress
-    except KeyboardInterrupt as stopped:
-        said = f"stopped after {progress.done} of {progress.total}; the same command goes on from there"
-        raise KeyboardInterrupt(said) from stopped
+    except KeyboardInterrupt as interrupted:
+        said = f"stopped after {progress.done} of {progress.total}; {stopped}"
+        raise KeyboardInterrupt(said) from interrupted
     gap = "\n" if progress.bar is not None and sys.stdout.isatty() else ""  # before the table, on one screen with it
     sys.stderr.write(f"{progress.done} done, {progress.not_measured()} in {clock(progress.seconds)}\n{gap}")
 
