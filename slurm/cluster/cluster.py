@@ -55,6 +55,7 @@ class Cluster:
                 log=places.log / "munged.log",
                 start=[
                     "munged",
+                    "--force",  # in a folder that only its user may enter, where nobody else has to reach it
                     f"--key-file={places.etc}/munge.key",
                     f"--socket={places.socket}",
                     f"--pid-file={places.run}/munged.pid",
@@ -71,9 +72,8 @@ class Cluster:
                     program="mariadbd",
                     pid_file=places.run / "mariadb.pid",
                     log=places.log / "mariadb.log",
-                    start=["mariadbd", f"--defaults-file={places.etc}/my.cnf"],
+                    start=["setsid", "--fork", "mariadbd", f"--defaults-file={places.etc}/my.cnf"],
                     ready=lambda: listening(port + 2),
-                    stays=True,
                     stop_s=20,
                 ),
                 Daemon(
@@ -273,11 +273,7 @@ def down(folder: Path) -> None:
     one = at(folder)
     if os.environ.get("SLURM_JOB_ID"):
         raise UserError("a job cannot take down the cluster that it runs on")
-    if one.controller.pid is not None:
-        jobs = one.call("squeue", "--noheader", "--format=%A").split()
-        if jobs:
-            one.call("scancel", "--full", *dict.fromkeys(jobs))
-            until(8, lambda: not one.call("squeue", "--noheader", "--states=R,CG,S").strip())
+    cancel_all(one)
     for daemon in [daemon for daemon in one.daemons if daemon.program == "slurmd"]:
         daemon.down()
     for pid in _left_behind(one):
@@ -286,6 +282,16 @@ def down(folder: Path) -> None:
     for daemon in reversed([daemon for daemon in one.daemons if daemon.program != "slurmd"]):
         if daemon.down():
             _say(f"stopped {daemon.name}")
+
+
+def cancel_all(one: Cluster) -> None:
+    """End every job, and wait until their processes are gone where their nodes live."""
+    if one.controller.pid is None:
+        return
+    jobs = one.call("squeue", "--noheader", "--format=%A").split()
+    if jobs:
+        one.call("scancel", "--full", *dict.fromkeys(jobs))
+        until(8, lambda: not one.call("squeue", "--noheader", "--states=R,CG,S").strip())
 
 
 def _left_behind(one: Cluster) -> list[int]:

@@ -14,6 +14,7 @@ from bench.errors import UserError
 
 POLL_S = 0.05
 TERM_S = 10.0
+READY_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +25,8 @@ class Daemon:
     program: str  # as the kernel calls it
     pid_file: Path
     log: Path
-    start: Sequence[str]
+    start: Sequence[str]  # ends when the daemon has left the foreground
     ready: Callable[[], bool]
-    stays: bool = False  # it does not leave the foreground by itself
     stop_s: float = TERM_S
 
     @property
@@ -44,17 +44,18 @@ class Daemon:
             return False
         self.pid_file.unlink(missing_ok=True)
         with self.log.with_suffix(".start").open("ab") as said:
-            process = subprocess.Popen(
+            left = subprocess.run(
                 list(self.start),
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
                 env=environment,
                 start_new_session=True,
+                check=False,
             )
-        if not self.stays and process.wait() != 0:
+        if left.returncode != 0:
             raise UserError(f"{self.name} did not start: {self._last_words()}")
-        if not until(20, self.ready):
+        if not until(READY_S, self.ready):
             raise UserError(f"{self.name} is not ready: {self._last_words()}")
         return True
 

@@ -1,0 +1,70 @@
+"""A real Slurm for the tests that carry the marker `slurm`: one a pytest process, taken up at the first of them."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from slurm.cluster import cluster
+from slurm.cluster.cluster import Cluster
+from slurm.cluster.settings import Settings
+
+PORTS = range(21000, 31000, 100)
+"""First ports of ranges below those that the kernel gives to outgoing connections (from 32768)."""
+
+CLAIM = 99
+"""The port of a range that whoever uses the range keeps bound: two processes cannot choose the same one."""
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Four nodes of two cores and two GPUs each, with accounting; gone with the last test."""
+    folder = tmp_path_factory.mktemp("slurm")
+    with ExitStack() as claimed:
+        try:
+            yield cluster.up(folder, Settings(port=_free_range(claimed)))
+        finally:
+            cluster.purge(folder)
+
+
+@pytest.fixture(autouse=True)
+def _at_the_cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test that uses the cluster finds: its SLURM_CONF, every node up, and no job of the test before it."""
+    if "slurm" not in request.fixturenames:
+        yield
+        return
+    one: Cluster = request.getfixturevalue("slurm")
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SLURM_CONF", str(one.places.slurm_conf))
+    cluster.up(one.places.folder, one.settings)
+    yield
+    cluster.cancel_all(one)
+
+
+def _free_range(claimed: ExitStack) -> int:
+    """The first port of a range that nobody listens in, and that no other pytest process has claimed."""
+    for first in PORTS:
+        with ExitStack() as kept:
+            try:
+                kept.enter_context(_bound(first + CLAIM))
+                for port in range(first, first + 20):
+                    _bound(port).close()
+            except OSError:
+                continue
+            claimed.push(kept.pop_all())
+            return first
+    raise RuntimeError(f"no free range of ports in {PORTS}")
+
+
+def _bound(port: int) -> socket.socket:
+    made = socket.socket()
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose last connection lingers is free
+        made.bind(("", port))
+    except OSError:
+        made.close()
+        raise
+    return made
