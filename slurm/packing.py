@@ -48,36 +48,55 @@ def units(works: Iterable[Work], estimate: Estimate) -> list[Unit]:
         if not joins:
             found.append(unit)
         unit.works.append(work)
-        unit.seconds += estimate(work) or UNKNOWN_S
+        seconds = estimate(work)
+        unit.seconds += UNKNOWN_S if seconds is None else seconds
         if work.measure == TRAIN:
             makes[work.key] = unit
     return found
 
 
 def pack(found: Iterable[Unit], *, most_jobs: int, worth_s: float) -> list[list[Job]]:
-    """Waves of jobs, at most so many in all, each of about `worth_s` seconds of work or one unit that takes longer."""
+    """Waves of jobs, at most so many in all, each of about `worth_s` seconds of work or one unit that takes longer.
+
+    Of more waves than there may be jobs the last share one job, in their order.
+    """
+    most_jobs = max(1, most_jobs)
     waves: dict[int, list[Unit]] = {}
     for unit in found:
         waves.setdefault(unit.wave, []).append(unit)
-    wanted = {wave: _jobs_worth(mine, worth_s) for wave, mine in waves.items()}
-    over = sum(wanted.values()) / max(1, most_jobs)
-    if over > 1:
-        wanted = {wave: max(1, int(count / over)) for wave, count in wanted.items()}
-    return [_spread(waves[wave], wanted[wave]) for wave in sorted(waves)]
+    ordered = [waves[wave] for wave in sorted(waves)]
+    alone, together = ordered[: most_jobs - 1], ordered[most_jobs - 1 :]
+    if len(together) > 1:
+        return [[_job(wave)] for wave in (*alone, [unit for wave in together for unit in wave])]
+    wanted = _share([_jobs_worth(wave, worth_s) for wave in ordered], most_jobs)
+    return [_spread(wave, jobs) for wave, jobs in zip(ordered, wanted, strict=True)]
 
 
-def _jobs_worth(mine: list[Unit], worth_s: float) -> int:
-    return max(1, min(len(mine), math.ceil(sum(unit.seconds for unit in mine) / worth_s)))
+def _jobs_worth(wave: list[Unit], worth_s: float) -> int:
+    return max(1, min(len(wave), math.ceil(sum(unit.seconds for unit in wave) / worth_s)))
 
 
-def _spread(mine: list[Unit], jobs: int) -> list[Job]:
-    """The longest first, each to the job that has least."""
-    filled: list[tuple[float, int, list[Unit]]] = [(0.0, number, []) for number in range(jobs)]
-    for unit in sorted(mine, key=lambda unit: -unit.seconds):
-        seconds, number, inside = heapq.heappop(filled)
-        heapq.heappush(filled, (seconds + unit.seconds, number, [*inside, unit]))
-    return [
-        Job(works=tuple(work for unit in inside for work in unit.works), seconds=seconds)
-        for seconds, _, inside in sorted(filled, key=lambda one: one[1])
-        if inside
-    ]
+def _share(wanted: list[int], most: int) -> list[int]:
+    """At most so many in all: one each, and what is left in proportion to what each wants beyond it."""
+    beyond, left = sum(wanted) - len(wanted), most - len(wanted)
+    if beyond <= left:
+        return wanted
+    return [1 + (count - 1) * left // beyond for count in wanted]
+
+
+def _spread(wave: list[Unit], jobs: int) -> list[Job]:
+    """The longest first, each to the job that has least; the job that has most comes first."""
+    inside: list[list[Unit]] = [[] for _ in range(jobs)]
+    filled = [(0.0, number) for number in range(jobs)]
+    for unit in sorted(wave, key=lambda unit: -unit.seconds):
+        seconds, number = heapq.heappop(filled)
+        inside[number].append(unit)
+        heapq.heappush(filled, (seconds + unit.seconds, number))
+    found = [_job(units) for units in inside if units]
+    return sorted(found, key=lambda job: -job.seconds)
+
+
+def _job(units: list[Unit]) -> Job:
+    return Job(
+        works=tuple(work for unit in units for work in unit.works), seconds=math.fsum(unit.seconds for unit in units)
+    )

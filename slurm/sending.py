@@ -6,12 +6,11 @@ Each job is `python -m slurm.job FOLDER ARRAY`, and its index in the array says 
 """
 
 import contextlib
-import getpass
+import io
 import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -28,14 +27,31 @@ from bench.store import Store, now
 from bench.trial import Frozen
 from bench.work import Work
 from slurm import states
+from slurm.limits import limits as limits
 from slurm.packing import Job
 from slurm.request import Request, site
 
 FORMAT = 1
 PACKAGES = ("ablations", "bench", "reports", "slurm", "vitab")
-UNREACHABLE = ("unable to contact slurm controller", "socket timed out", "connection refused", "communications error")
+UNREACHABLE = (
+    "unable to contact slurm controller",
+    "timed out",
+    "connection refused",
+    "connection reset",
+    "connect failure",
+    "communications error",
+    "communication connection failure",
+    "zero bytes were transmitted",
+    "standby mode",
+)
 PATIENCE_S = 120.0
 """How long a controller that does not answer is asked again: it restarts in seconds."""
+
+SETTLED_S = 5.0
+"""What was asked of a controller that then hung may be done after it has answered something else: ask twice."""
+
+OF_A_JOB = ("SLURM_", "SLURMD_", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
+OF_THE_SITE = ("SLURM_CONF", "SLURM_JWT", "SLURM_CLUSTERS")
 
 
 class Array(Frozen):
@@ -73,22 +89,19 @@ class Sent:
 
 
 def root(store: Store) -> Path:
-    """Where folders of sends lie: beside the store, because nodes see both or neither."""
-    return store.path.with_name(f"{store.path.name}.jobs")
+    """Where folders of sends lie: beside the store, because nodes see both or neither. Each user has one."""
+    shared = store.path.with_name(f"{store.path.name}.jobs")
+    if shared.exists() and shared.stat().st_uid != os.getuid():
+        return shared.with_name(f"{shared.name}.{os.getuid()}")
+    return shared
 
 
 def prepare(waves: Sequence[Sequence[Job]], store: Store, request: Request, *, study: str, max_array_size: int) -> Sent:
     """Write all that the jobs will need; nothing is sent yet. Raises UserError where that cannot be."""
     moment = now()
     stamp = "".join(character for character in moment if character.isdigit())[:17]
-    folder = root(store) / f"{stamp}-{study}-{os.getpid()}"
-    store.folder("records")
-    try:
-        root(store).mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
-        (folder / "jobs").mkdir()
-    except OSError as problem:
-        raise UserError(f"{folder}: {(problem.strerror or str(problem)).lower()}") from problem
+    mark = f"{stamp}-{re.sub(r'[^A-Za-z0-9_.-]', '-', study)[:60]}-{os.getpid()}"
+    folder = _folder(store, mark)
     works = [work for wave in waves for job in wave for work in job.works]
     lines = {work.key: number for number, work in enumerate(works)}
     arrays: list[Array] = []
@@ -98,7 +111,7 @@ def prepare(waves: Sequence[Sequence[Job]], store: Store, request: Request, *, s
         chunks = [own[start : start + max_array_size] for start in range(0, len(own), max_array_size)]
         first = len(arrays)
         for part, chunk in enumerate(chunks):
-            name = f"vitab-{study}-{stamp}-{os.getpid()}-{number}.{part}"
+            name = f"vitab-{mark}-{number}.{part}"
             arrays.append(Array(name=name, own=tuple(chunk), after=before))
         before = tuple(range(first, len(arrays)))
     send = Send(
@@ -115,13 +128,30 @@ def prepare(waves: Sequence[Sequence[Job]], store: Store, request: Request, *, s
     return Sent(folder=folder, send=send)
 
 
+def _folder(store: Store, name: str) -> Path:
+    """A new one, that nobody else can read or write. Raises UserError."""
+    folder = root(store) / name
+    if bad := sorted({letter for letter in str(folder) if letter in "%\\:" or not letter.isprintable()}):
+        said = " ".join(repr(letter) for letter in bad)
+        raise UserError(f"store {str(store.path)!r}: Slurm jobs need a path without {said}")
+    store.folder("records")
+    try:
+        root(store).mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = root(store).stat()
+        if facts.st_uid != os.getuid() or facts.st_mode & 0o022:
+            raise UserError(f"{root(store)}: others may write it, and jobs run what lies there; chmod go-w it")
+        folder.mkdir(mode=0o700)
+        (folder / "jobs").mkdir()
+    except OSError as problem:
+        raise UserError(f"{folder}: {(problem.strerror or str(problem)).lower()}") from problem
+    return folder
+
+
 def _snapshot(folder: Path) -> None:
     """A copy of our packages: later edits of the checkout do not change what was sent."""
     ours = Path(__file__).resolve().parents[1]
     for package in PACKAGES:
-        shutil.copytree(
-            ours / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"), symlinks=False
-        )
+        shutil.copytree(ours / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
 
 
 def _keep(folder: Path, send: Send) -> None:
@@ -131,56 +161,120 @@ def _keep(folder: Path, send: Send) -> None:
 def submit(sent: Sent, *, hold: bool = False) -> Sent:
     """Send what was prepared, array after array; each id is written down as soon as it is known.
 
-    Raises UserError with Slurm's own words where it refuses; what was sent before stays sent.
+    What a submitter that died has sent already is found again by its name. Raises UserError with Slurm's own words
+    where it refuses; what was sent before stays sent.
     """
-    if shutil.which("sbatch") is None:
-        raise Needs("Slurm's sbatch, which is not on this machine's PATH")
+    for program in ("sbatch", "srun"):
+        if shutil.which(program) is None:
+            raise Needs(f"Slurm's {program}, which is not on this machine's PATH")
+    deadline = time.monotonic() + PATIENCE_S
+    while (found := recovered(sent)) is None:
+        if time.monotonic() > deadline:
+            raise UserError("squeue: Slurm's controller does not answer")
+        time.sleep(1)
+    sent = found
     for number, array in enumerate(sent.send.arrays):
         if array.id is None:
-            known = {before: str(sent.send.arrays[before].id) for before in array.after}
-            job = _submit(sent, number, tuple(known.values()), hold=hold)
-            arrays = list(sent.send.arrays)
-            arrays[number] = msgspec.structs.replace(array, id=job)
-            sent = Sent(folder=sent.folder, send=msgspec.structs.replace(sent.send, arrays=tuple(arrays)))
-            _keep(sent.folder, sent.send)
+            sent = _with_ids(sent, {array.name: _submit(sent, number, hold=hold)})
     return sent
 
 
-def _submit(sent: Sent, number: int, after: Sequence[str], *, hold: bool) -> str:
+def recovered(sent: Sent) -> Sent | None:
+    """With the ids of arrays that arrived, though nobody wrote it down; None when Slurm does not answer."""
+    names = [array.name for array in sent.send.arrays if array.id is None]
+    if not names:
+        return sent
+    found = _arrived(names, sent.send.time)
+    return None if found is None else _with_ids(sent, found) if found else sent
+
+
+def _arrived(names: Sequence[str], since: str) -> dict[str, str] | None:
+    """The ids of arrays with these names, of the queue or else of accounting; None when the queue does not answer."""
+    queued = states.arrays_called(names)
+    if queued is None:
+        return None
+    left = [name for name in names if name not in queued]
+    return {**(states.arrays_accounted(left, since) if left else {}), **queued}
+
+
+def _with_ids(sent: Sent, ids: dict[str, str]) -> Sent:
+    arrays = tuple(msgspec.structs.replace(array, id=ids.get(array.name, array.id)) for array in sent.send.arrays)
+    sent = Sent(folder=sent.folder, send=msgspec.structs.replace(sent.send, arrays=arrays))
+    _keep(sent.folder, sent.send)
+    return sent
+
+
+def _submit(sent: Sent, number: int, *, hold: bool) -> str:
+    """The id of an array. When Slurm does not answer it is asked again, once it is clear that nothing arrived."""
+    array, deadline = sent.send.arrays[number], time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return _sbatch(sent, number, hold=hold)
+        except ConnectionError as problem:
+            absent = 0
+            while absent < 2:
+                if time.monotonic() > deadline:
+                    raise UserError(f"sbatch: {problem}") from problem
+                time.sleep(SETTLED_S)
+                known = _arrived([array.name], sent.send.time)
+                if known:
+                    return known[array.name]
+                absent = 0 if known is None else absent + 1
+
+
+def _sbatch(sent: Sent, number: int, *, hold: bool) -> str:
+    """One try. Raises UserError where Slurm refuses, ConnectionError where it may or may not have heard."""
     import submitit
-    from submitit.core.utils import FailedJobError
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    array = sent.send.arrays[number]
-    with _outside_of_jobs():
-        executor = submitit.SlurmExecutor(folder=sent.folder / "jobs")
-        executor.update_parameters(**parameters(sent, number, after, hold=hold))
-        executor.parameters["map_count"] = len(array.own)
-        deadline = time.monotonic() + PATIENCE_S
-        pause = 1.0
-        while True:
-            try:
-                return str(executor._submit_command(command(sent, number)).job_id)
-            except FailedJobError as problem:
-                said = _refusal(str(problem))
-                if not any(sign in said.lower() for sign in UNREACHABLE) or time.monotonic() > deadline:
-                    raise UserError(f"sbatch: {said}") from problem
-            time.sleep(pause)
-            pause = min(2 * pause, 15)
-            if known := states.array_called(array.name):  # it had arrived: only the answer was lost
-                return known
+    executor = submitit.SlurmExecutor(folder=sent.folder / "jobs")
+    executor.update_parameters(**parameters(sent, number, hold=hold))
+    executor.parameters["map_count"] = len(sent.send.arrays[number].own)
+    with _outside_of_jobs(), contextlib.redirect_stderr(io.StringIO()):  # submitit says there what it raises
+        try:
+            return str(executor._submit_command(command(sent, number)).job_id)
+        except FailedSubmissionError as problem:  # sent, and its id not understood
+            raise ConnectionError(_refusal(str(problem))) from problem
+        except FailedJobError as problem:
+            said = _refusal(str(problem))
+            if any(sign in said.lower() for sign in UNREACHABLE):
+                raise ConnectionError(said) from problem
+            raise UserError(f"sbatch: {said}") from problem
 
 
-def parameters(sent: Sent, number: int, after: Sequence[str], *, hold: bool) -> dict[str, Any]:
+def parameters(sent: Sent, number: int, *, hold: bool) -> dict[str, Any]:
     """As submitit calls them, for one array."""
-    exports = {"PYTHONPATH": sent.folder / "code", "VITAB_COMMIT": sent.send.commit or "", "VITAB_DATA": _data()}
-    said = sent.send.request.parameters() | {
-        "job_name": sent.send.arrays[number].name,
-        "setup": [*site().setup, *(f"export {name}={shlex.quote(str(value))}" for name, value in exports.items())],
+    array, request = sent.send.arrays[number], sent.send.request
+    parallel, before = _turn(sent.send, number)
+    exports = {"VITAB_COMMIT": sent.send.commit or "", "VITAB_DATA": str(_data())}
+    said = request.parameters() | {
+        "job_name": array.name,
+        "array_parallelism": parallel,
+        "setup": [
+            *site().setup,
+            f'export PYTHONPATH={shlex.quote(str(sent.folder / "code"))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
+            *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
+        ],
         "additional_parameters": {"requeue": True, **({"hold": True} if hold else {})},
     }
-    if after:
-        said["dependency"] = "afterany:" + ":".join(after)
+    if ids := [str(sent.send.arrays[one].id) for one in (*array.after, *before)]:
+        said["dependency"] = "afterany:" + ":".join(ids)
     return said
+
+
+def _turn(send: Send, number: int) -> tuple[int, list[int]]:
+    """How many jobs of an array may run at once, and the array of its wave that it waits for.
+
+    Slurm caps each array alone: those of a wave share the cap, and where it is smaller than their number take turns.
+    """
+    array = send.arrays[number]
+    parallel = send.request.parallel
+    if parallel is None:
+        return len(array.own), []
+    wave = [other for other, one in enumerate(send.arrays) if one.after == array.after]
+    place, lanes = wave.index(number), min(parallel, len(wave))
+    share = parallel // lanes + (place % lanes < parallel % lanes)
+    return share, [wave[place - lanes]] if place >= lanes else []
 
 
 def command(sent: Sent, number: int) -> str:
@@ -196,7 +290,12 @@ def _data() -> Path:
 @contextlib.contextmanager
 def _outside_of_jobs() -> Iterator[None]:
     """A job that sends jobs would give them its own settings; where Slurm is stays known."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith("SLURM_") and name != "SLURM_CONF"}
+    inside = "SLURM_JOB_ID" in os.environ
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if inside and name.startswith(OF_A_JOB) and name not in OF_THE_SITE
+    }
     for name in kept:
         del os.environ[name]
     try:
@@ -206,31 +305,10 @@ def _outside_of_jobs() -> Iterator[None]:
 
 
 def _refusal(said: str) -> str:
-    """Slurm's own words, of what submitit says over several lines."""
-    found = re.findall(r"(?:sbatch: )?(?:fatal|error): (.+)", said)
-    lines = [line for line in said.splitlines() if line.strip()]
-    return str(found[-1]) if found else lines[-1] if lines else "no reason was given"
-
-
-def limits() -> tuple[int, int | None]:
-    """The site's largest array, and how many jobs this user may have in the queue (None: no limit is known)."""
-    config = _ask("scontrol", "show", "config")
-    if config is None:
-        raise Needs("Slurm: `scontrol show config` does not answer here")
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", config, re.MULTILINE)
-    largest = int(found[1]) if found else 1001
-    user = getpass.getuser()
-    said = _ask("sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={user}", "format=maxsubmitjobs")
-    numbers = [int(line) for line in (said or "").splitlines() if line.strip().isdigit()]
-    return max(1, largest), min(numbers) if numbers else None
-
-
-def _ask(*command: str) -> str | None:
-    try:
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return ran.stdout if ran.returncode == 0 else None
+    """Slurm's own words in one line, of what submitit says over several."""
+    found = re.findall(r"(?:fatal|error): (.+)", said)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return "; ".join(dict.fromkeys(found[-3:])) or (lines[-1] if lines else "no reason was given")
 
 
 def sends(store: Store) -> list[Sent]:
@@ -238,6 +316,8 @@ def sends(store: Store) -> list[Sent]:
     found = []
     for path in sorted(root(store).glob("*/send.json")):
         with contextlib.suppress(msgspec.DecodeError, OSError):
+            if path.stat().st_uid != os.getuid():  # what others put there is not ours to cancel or to run
+                continue
             found.append(Sent(folder=path.parent, send=msgspec.json.decode(path.read_bytes(), type=Send)))
     return found
 

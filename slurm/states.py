@@ -1,9 +1,9 @@
-"""The queue: what Slurm says of our jobs, in one or two calls however many they are. States are read, never guessed."""
+"""The queue: what Slurm says of our jobs, in two calls however many they are. States are read, never guessed."""
 
-import getpass
+import os
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Life = Literal["waiting", "running", "ended", "unknown"]
@@ -21,6 +21,7 @@ ENDED = {
     "BOOT_FAIL": "its node did not boot",
     "DEADLINE": "missed its deadline",
     "REVOKED": "revoked",
+    "FORGOTTEN": "gone from the queue; accounting has not said how",  # our word: Slurm has none for it
 }
 
 TIMEOUT_S = 30.0
@@ -53,60 +54,105 @@ def states(ids: Sequence[str]) -> dict[tuple[str, int], JobState] | None:
     """
     if not ids:
         return {}
-    queued = _ask("squeue", "--noheader", "--array", f"--jobs={','.join(ids)}", "--states=all", "--format=%F|%K|%T|%r")
-    if queued is None:  # it refuses the whole list when it has forgotten one of them
-        queued = _ask(
-            "squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--states=all", "--format=%F|%K|%T|%r"
-        )
-    accounted = _ask(
-        "sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={','.join(ids)}", "--format=JobID,State"
-    )
+    # Of the user, not of the ids: one that the queue has forgotten would make it refuse the others
+    queued = ask("squeue", "--noheader", "--array", f"--user={os.getuid()}", "--states=all", "--format=%F|%K|%T|%r")
+    accounted = ask("sacct", "--noheader", "--parsable2", f"--jobs={','.join(ids)}", "--format=JobID,State")
     if queued is None and accounted is None:
         return None
+    known = read_squeue(queued or "", set(ids))
+    found = read_sacct(accounted or "")
+    if queued is not None:  # accounting is late, or never heard of the end
+        found = {
+            place: one if one.life == "ended" or place in known else replace(one, state="FORGOTTEN")
+            for place, one in found.items()
+        }
+    # Both know how it ended: accounting knows it of the steps too
+    return found | {
+        place: one
+        for place, one in known.items()
+        if not (one.life == "ended" and place in found and found[place].life == "ended")
+    }
+
+
+def read_squeue(text: str, ids: set[str]) -> dict[tuple[str, int], JobState]:
+    """Lines of array|index|state|reason, of arrays with one of these ids."""
+    found = {}
+    for line in text.splitlines():
+        array, _, rest = line.strip().partition("|")
+        indices, _, rest = rest.partition("|")
+        state, _, reason = rest.partition("|")
+        if array in ids and state:
+            for index in _indices(indices):
+                found[array, index] = JobState(array=array, index=index, state=state, reason=reason)
+    return found
+
+
+def read_sacct(text: str) -> dict[tuple[str, int], JobState]:
+    """Lines of job|state, of jobs and their steps. Out of memory is said of the step alone; its job has FAILED."""
     found: dict[tuple[str, int], JobState] = {}
-    for line in (accounted or "").splitlines():
-        name, _, said = line.partition("|")
-        array, _, index = name.partition("_")
-        if index.isdigit():
-            found[array, int(index)] = JobState(array=array, index=int(index), state=said.split()[0] if said else "")
-        elif index.startswith("["):
-            for number in _indices(index):
-                found[array, number] = JobState(array=array, index=number, state=said.split()[0])
-    for line in (queued or "").splitlines():
-        array, index, state, reason = line.split("|", 3)
-        if index.isdigit() and array in ids:
-            found[array, int(index)] = JobState(array=array, index=int(index), state=state, reason=reason)
+    for line in text.splitlines():
+        name, _, said = line.strip().partition("|")
+        array, _, rest = name.partition("_")
+        indices, _, step = rest.partition(".")
+        words = said.split()  # "CANCELLED by 1000"
+        for index in _indices(indices) if words else ():
+            before = found.get((array, index))
+            if not step:
+                found[array, index] = JobState(array=array, index=index, state=words[0])
+            elif words[0] == "OUT_OF_MEMORY" and before is not None and before.life == "ended":
+                found[array, index] = replace(before, state=words[0])
     return found
 
 
 def _indices(text: str) -> Iterable[int]:
-    """[3,5-7%4] as numbers."""
+    """4 or [3,5-7,10-20:2%4] as numbers; what a list leaves out (…) it does not have."""
     for part in text.strip("[]").partition("%")[0].split(","):
-        first, _, last = part.partition("-")
-        if first.isdigit():
-            yield from range(int(first), int(last or first) + 1)
+        span, _, step = part.partition(":")
+        first, _, last = span.partition("-")
+        if first.isdigit() and (last or first).isdigit():
+            yield from range(int(first), int(last or first) + 1, int(step) if step.isdigit() else 1)
 
 
-def array_called(name: str) -> str | None:
-    """The id of the array whose jobs have a name, where the queue or accounting knows it."""
-    for command in (
-        ("squeue", "--noheader", f"--name={name}", "--format=%F"),
-        ("sacct", "--noheader", "--parsable2", "--allocations", f"--name={name}", "--format=JobID"),
-    ):
-        for line in (_ask(*command) or "").splitlines():
-            return line.strip().partition("_")[0]
-    return None
+def arrays_called(names: Sequence[str]) -> dict[str, str] | None:
+    """The ids of arrays whose jobs have these names, where the queue knows them; None when it does not answer."""
+    said = ask("squeue", "--noheader", f"--user={os.getuid()}", "--states=all", "--format=%F|%j")
+    if said is None:
+        return None
+    found = {}
+    for line in said.splitlines():
+        array, _, name = line.strip().partition("|")
+        if name in names:
+            found[name] = array
+    return found
+
+
+def arrays_accounted(names: Sequence[str], since: str) -> dict[str, str]:
+    """The same of accounting, of jobs from a moment on (2026-11-21T09:30:00); empty where there is none."""
+    said = ask(
+        "sacct",
+        "--noheader",
+        "--parsable2",
+        "--allocations",
+        f"--name={','.join(names)}",
+        f"--starttime={since}",
+        "--format=JobID,JobName",
+    )
+    lines = [line.partition("|") for line in (said or "").splitlines()]
+    return {name: job.partition("_")[0] for job, _, name in lines if name in names}
 
 
 def cancel(ids: Sequence[str]) -> None:
     """Ask Slurm to end arrays, whether they wait or run."""
-    _ask("scancel", *ids)
+    ask("scancel", *ids)
 
 
-def _ask(*command: str) -> str | None:
-    """What Slurm says; None when it does not answer or refuses."""
+def ask(*command: str) -> str | None:
+    """What Slurm says; None when it does not answer, or refuses."""
+    environment = os.environ | {"SLURM_BITSTR_LEN": "0"}  # lists of indices whole, not cut at 64 letters
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+        ran = subprocess.run(
+            command, env=environment, capture_output=True, text=True, errors="replace", check=False, timeout=TIMEOUT_S
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return ran.stdout if ran.returncode == 0 else None
