@@ -308,6 +308,8 @@ def _interrupted_by(signals: tuple[int, ...]) -> Iterator[None]:
         return
 
     def interrupt(number: int, *_: object) -> None:
+        for other in signals:  # Slurm sends SIGTERM after SIGUSR2, and again: it must not cut the workers' time short
+            signal.signal(other, signal.SIG_IGN)
         raise Stopped(number)
 
     before = {number: signal.signal(number, interrupt) for number in signals}

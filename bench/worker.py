@@ -113,6 +113,8 @@ def _do(work: Work, store: Store, mine: Lease, *, say: Say, stop: Stop) -> Recor
     record = attempt(work, store, name, watch)
     if stop.asked and record.failure is not None:  # our own interruption, which a library turned into an error of its
         raise Interrupted  # own: numpy does when it is interrupted while it is imported
+    if not lease.still_mine(mine):  # it was succeeded while it slept, suspended: there is one record of a piece of work
+        raise Interrupted
     store.append(record)
     return record
 

@@ -4,6 +4,11 @@
 
 The work itself is done by `bench.local`: worker processes, one piece of work each, so that a trial that kills its
 process costs one trial and a preempted one goes on from its checkpoint. Nothing here imports torch.
+
+Slurm ends a job in many ways, and says too little about which: SIGUSR2 (ahead of the time limit, or of a preemption
+where the site sends it), SIGTERM (all others), or SIGKILL alone. On both signals the trainings save; then Slurm is
+asked what it is about to do, and the job goes back into the queue unless it was cancelled. Whatever a job leaves, the
+other jobs of its send take up by lease, or the next send does.
 """
 
 import os
@@ -12,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -21,91 +27,161 @@ from bench.errors import UserError
 from bench.store import Store
 from bench.work import Work
 from bench.worker import Event
-from slurm import sending
+from slurm import lives, sending
+from slurm.lives import Life
 from slurm.sending import Send
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
 
 PATIENCE_S = 2 * lease.DEAD_AFTER_S
 """How long a job waits for what others hold: until a holder that died is known to be dead."""
 
-REQUEUED_S = 60.0
-"""How long a job that was put back into the queue waits for its own end."""
+SAVING_S = 5.0
+"""What is left for asking Slurm, of the time between its warning and the end."""
+
+END_S = 120.0
+"""How long a job that was told to go waits for its end: Slurm puts a preempted one back only if it is there to be
+ended, and ends one that was put back within seconds."""
+
+ASKING_S = 30.0
+"""How long Slurm may take to answer."""
+
+
+@dataclass(kw_only=True)
+class Doing:
+    """What a job did in this life."""
+
+    life: Life
+    store: Store
+    began: float = field(default_factory=time.time)
+    done: int = 0
+    keys: set[str] = field(default_factory=set)  # of what it began
+
+    def tell(self, event: Event, work: Work) -> None:
+        """A log line for what begins and what ends."""
+        if event.event == "started":
+            self.keys.add(work.key)
+            self.life.began(work.key, event.attempt)
+            _say(f"{work.label} {work.measure} …")
+        elif event.event == "done":
+            self.done += 1
+            said = "done" if event.failure is None else f"{event.failure.kind}: {event.failure.reason}"
+            took = "" if event.seconds is None else f" in {event.seconds:.1f} s"
+            _say(f"{work.label} {work.measure} {said}{took}")
+        elif event.event == "died":
+            _say(f"{work.label} {work.measure}: its process died; tried once more")
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything came of it, were it a checkpoint: what never moves would be put back for ever."""
+        saved = [self.store.weights_folder(key) / "checkpoint.pt" for key in self.keys]
+        return self.done > 0 or any(path.exists() and path.stat().st_mtime >= self.began for path in saved)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done or put back into the queue, 1 something failed, 2 the job cannot work here, 143 ended."""
+    """The exit code: 0 all is done, 1 something failed, 2 it cannot work here, 128 + n: ended by signal n."""
+    for number in SIGNALS:  # before there is anything to save; `local.run` has its own
+        signal.signal(number, _leave)
     folder, array = Path((arguments or sys.argv[1:])[0]), int((arguments or sys.argv[1:])[1])
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+    doing = None
     try:
-        send = msgspec.json.decode((folder / "send.json").read_bytes(), type=Send)
-        store = Store(Path(send.store))
-        if not (store.path / "records").is_dir():
-            raise UserError(
-                f"the store {send.store} is not there; this node does not see the folder that was sent from"
-            )
-        workers = max(1, send.request.gpus)
+        send, store = opened(folder)
+        doing = Doing(life=Life(folder), store=store)
+        lives.settle(folder, store)
         outcome = local.run(
             todo(folder, send, array, index, store),
             store,
-            workers=workers,
-            on_event=_tell,
+            workers=max(1, send.request.gpus),
+            on_event=doing.tell,
             patience_s=PATIENCE_S,
-            grace_s=max(5.0, send.request.warning_s - 10.0),
-            signals=(signal.SIGTERM, signal.SIGUSR2),
+            grace_s=max(SAVING_S, send.request.warning_s - 2 * SAVING_S),
+            signals=SIGNALS,
         )
+        doing.life.left()
     except UserError as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
     except local.Stopped as stopped:
-        return _ended(stopped.signal)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        if doing is not None:
+            doing.life.left()
+        return _ended(stopped.signal, moved=doing is None or doing.moved)
     return 1 if outcome.failed else 0
 
 
+def _leave(number: int, *_: object) -> None:
+    raise local.Stopped(number)
+
+
+def opened(folder: Path) -> tuple[Send, Store]:
+    """A send and its store, as this node sees them. Raises UserError where it does not."""
+    try:
+        send = msgspec.json.decode((folder / "send.json").read_bytes(), type=Send)
+    except OSError as problem:
+        raise UserError(f"{folder} is not there; this node does not see the folder that was sent from") from problem
+    store = Store(Path(send.store))
+    if not (store.path / "records").is_dir():
+        raise UserError(f"the store {send.store} is not there; this node does not see the folder that was sent from")
+    return send, store
+
+
 def todo(folder: Path, send: Send, array: int, index: int, store: Store) -> list[Work]:
-    """What is missing: the job's own list first, then the rest of its wave and of those before."""
+    """What has no record since it was sent: the job's own list first, then the rest of its wave and of those before.
+
+    What had failed by then was sent to be tried again; what failed since then was tried.
+    """
     works = sending.manifest(folder)
     own = send.arrays[array].own[index]
     allowed = {line for one in (*range(array + 1),) for job in send.arrays[one].own for line in job}
-    order = [*own, *sorted(allowed - set(own))]
-    return plan.missing((works[line] for line in order), store.read(), weights_ready=store.weights_ready)
+    snapshot = store.read()
+    listed = [works[line] for line in (*own, *sorted(allowed - set(own)))]
+    left = (work for work in listed if plan.answer(work, snapshot) is None)
+    return plan.missing(left, snapshot, weights_ready=store.weights_ready, retry_failed=True)
 
 
-def _tell(event: Event, work: Work) -> None:
-    """A log line for what begins and what ends."""
-    moment = time.strftime("%H:%M:%S")
-    if event.event == "started":
-        print(f"{moment} {work.label} {work.measure} …", flush=True)
-    elif event.event == "done":
-        said = "done" if event.failure is None else f"{event.failure.kind}: {event.failure.reason}"
-        took = "" if event.seconds is None else f" in {event.seconds:.1f} s"
-        print(f"{moment} {work.label} {work.measure} {said}{took}", flush=True)
-    elif event.event == "died":
-        print(f"{moment} {work.label} {work.measure}: its process died; tried once more", flush=True)
+def _ended(number: int, *, moved: bool) -> int:
+    """Go back into the queue, unless Slurm has other plans. Refused is no error: it may have put the job back."""
+    _say(f"stopped by {signal.Signals(number).name}; checkpoints are saved")
+    code = 128 + number
+    doing = _asked("squeue", "--noheader", f"--jobs={_name()}", "--format=%T")
+    if doing is not None and doing != "RUNNING":  # ended by its user, by its limit, or by a preemption
+        _say(f"Slurm says {doing.lower() or 'that it is over'}")
+        return code
+    if number == signal.SIGUSR2 and not moved:
+        _say("nothing came of all its time, not even a checkpoint: it does not go back into the queue by itself")
+    elif _asked("scontrol", "requeue", _name()) is None:
+        _say("not put back into the queue; unless Slurm does it, `vitab run … --on slurm` sends the rest again")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(END_S)
+    return code
 
 
-def _ended(number: int) -> int:
-    """Go back into the queue before the time limit; at a preemption or a cancellation Slurm decides.
-
-    Refused is no error: a preempted job may be back in the queue already, and a node may lack `scontrol`.
-    """
-    print(f"{time.strftime('%H:%M:%S')} stopped by {signal.Signals(number).name}; checkpoints are saved", flush=True)
-    if number != signal.SIGUSR2:
-        return 128 + number
-    job = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("SLURM_JOB_ID", ""))
+def _name() -> str:
+    """This job, as Slurm calls it: the number alone would mean the whole array."""
     task = os.environ.get("SLURM_ARRAY_TASK_ID")
-    name = f"{job}_{task}" if task else job
+    job = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("SLURM_JOB_ID", ""))
+    return f"{job}_{task}" if task else job
+
+
+def _asked(*command: str) -> str | None:
+    """What Slurm answers; None when it refuses, is away, or cannot be asked from here."""
     try:
         asked = subprocess.run(
-            ["scontrol", "requeue", name], capture_output=True, text=True, check=False, start_new_session=True
+            command, capture_output=True, text=True, check=False, timeout=ASKING_S, start_new_session=True
         )
-    except OSError as problem:
-        print(f"not put back into the queue: {problem}; `vitab run … --on slurm` sends the rest again", flush=True)
-        return 0
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        _say(f"{command[0]}: {problem}")
+        return None
     if asked.returncode:
-        print(f"not put back into the queue: {asked.stderr.strip()}", flush=True)
-        return 0
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    time.sleep(REQUEUED_S)
-    return 0
+        _say(f"{command[0]}: {asked.stderr.strip()}")
+        return None
+    return asked.stdout.strip()
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,265 @@
+"""A small sweep on a cluster, to which something is done: four trainings in two jobs, counted line by line."""
+
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from bench import lease, local, plan
+from bench.record import TRAIN, Record, Start
+from bench.store import Store
+from bench.work import Work
+from slurm import sending, states
+from slurm.cluster.cluster import Cluster
+from slurm.packing import pack, units
+from slurm.request import request
+from slurm.sending import Sent
+from vitab.works import select, works
+
+SPEC = """
+study: faults
+base:
+  model: {name: vit, image: 8, patch: 4, dim: 16, depth: 1, heads: 2}
+  data: {name: digits, subset: 0.2}
+  train: {recipe: tiny, epochs: EPOCHS}
+  execution: {checkpoint_every_s: 0.1}
+design:
+  factorial: {train.lr: [1e-3, 4e-3]}
+seeds: 2
+columns: [params, top1]
+"""
+
+HOG = "  one_factor: {model.dim: [3072]}\n"
+"""A row whose weights alone take more memory than its job may have: 2.7 GB with the optimizer's, of 0.9."""
+
+LONGEST_S = 240.0
+"""Nothing here takes longer, however slow the machine is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a sweep left, counted in the raw lines of its store."""
+
+    starts: tuple[int, ...]  # of each training
+    lines: int
+    lost: int  # keys that had a record and have none, or never got one
+    doubled: int  # records after the first of a key, and starts of what had a record
+    identical: bool  # the table, to that of the undisturbed sweep
+    failures: tuple[str, ...] = ()
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing was lost, nothing done twice, and nothing came out otherwise."""
+        return self.lost == self.doubled == 0 and self.identical
+
+
+@dataclass(kw_only=True)
+class Sweep:
+    """One sweep in a folder of its own."""
+
+    cluster: Cluster
+    folder: Path
+    epochs: int = 60
+    design: str = ""  # more rows, as lines of the spec
+    sent: list[Sent] = field(default_factory=list)
+    done_before: set[str] = field(default_factory=set)  # keys with a record when something was done to the sweep
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True)
+        self.spec.write_text(SPEC.replace("EPOCHS", str(self.epochs)).replace("seeds:", self.design + "seeds:"))
+        os.environ["SLURM_CONF"] = str(self.cluster.places.slurm_conf)
+
+    @property
+    def spec(self) -> Path:
+        """What is swept."""
+        return self.folder / "faults.yaml"
+
+    @property
+    def store(self) -> Store:
+        """What comes of it."""
+        return Store(self.folder / "runs")
+
+    def works(self) -> list[Work]:
+        """Everything, done or not."""
+        return works(select(str(self.spec)), self.store.read())
+
+    def missing(self) -> list[Work]:
+        """What has no record."""
+        return plan.missing(self.works(), self.store.read(), weights_ready=self.store.weights_ready)
+
+    def prepare(self, *, jobs: int = 2, **asked: object) -> Sent:
+        """What `vitab run --on slurm` writes before it sends."""
+        layer = {"partition": "low", "timeout_min": 10, "memory_gb": 0.9} | asked
+        waves = pack(units(self.missing(), lambda work: 60.0), most_jobs=jobs, worth_s=60.0)
+        return sending.prepare(waves, self.store, request(layer), study="faults", max_array_size=100)
+
+    def send(self, *, hold: bool = False, **asked: object) -> None:
+        """Send what is missing."""
+        self.sent.append(sending.submit(self.prepare(**asked), hold=hold))
+
+    def take_up(self) -> None:
+        """Find again what another process sent."""
+        self.sent = sending.sends(self.store)
+
+    @property
+    def ids(self) -> list[str]:
+        """Slurm's, of every array."""
+        return [str(array.id) for sent in self.sent for array in sent.send.arrays]
+
+    def jobs(self) -> dict[str, str]:
+        """Slurm's word for every job, by name."""
+        said = states.states(self.ids) or {}
+        return {f"{job.array}_{job.index}": job.state for job in said.values()}
+
+    def wait(self, true: Callable[[], object], what: str, longest_s: float = LONGEST_S) -> None:
+        """Until something is so."""
+        end = time.monotonic() + longest_s
+        while not true():
+            if time.monotonic() > end:
+                raise TimeoutError(f"{what} did not come: {self.jobs()}\n{self.logs()[-3000:]}")
+            time.sleep(0.1)
+
+    def in_flight(self) -> list[Path]:
+        """Trainings that somebody works on and that have a checkpoint: their folders."""
+        return [
+            self.store.weights_folder(key)
+            for key in lease.running(self.store)
+            if (self.store.weights_folder(key) / "checkpoint.pt").exists()
+        ]
+
+    def wait_until_busy(self, count: int = 2) -> None:
+        """Until so many trainings are under way, and remember what is done by then."""
+        self.wait(lambda: len(self.in_flight()) >= count or self.ended(), f"{count} trainings under way")
+        assert self.in_flight(), self.logs()[-2000:]
+        self.done_before = {record.key for record in self.records()}
+
+    def ended(self) -> bool:
+        """Whether Slurm says that every job is over, and nobody works any more."""
+        said = states.states(self.ids)
+        return bool(said) and all(job.life == "ended" for job in said.values()) and not lease.running(self.store)
+
+    def wait_until_ended(self, longest_s: float = LONGEST_S) -> None:
+        """However they ended."""
+        self.wait(self.ended, "the end of all jobs", longest_s)
+
+    def finish(self, **asked: object) -> Result:
+        """Wait for the jobs, send what they left as the next `vitab run` would, and count."""
+        self.wait_until_ended()
+        if self.missing():
+            self.send(**asked)
+            self.wait_until_ended()
+        return self.result()
+
+    def lines(self) -> list[Start | Record]:
+        """Every line of the store, file after file; nothing is merged."""
+        decode = msgspec.json.Decoder(Start | Record).decode
+        files = sorted((self.store.path / "records").glob("*.jsonl"))
+        return [
+            decode(line) for file in files for line in file.read_bytes().splitlines(keepends=True) if b"}\n" in line
+        ]
+
+    def records(self) -> list[Record]:
+        """Every end line."""
+        return [line for line in self.lines() if isinstance(line, Record)]
+
+    def result(self) -> Result:
+        """Count."""
+        lines, all_keys = self.lines(), {work.key for work in self.works()}
+        ends = [line for line in lines if isinstance(line, Record)]
+        starts = [line for line in lines if isinstance(line, Start)]
+        first_end = {record.key: record.time for record in sorted(ends, key=lambda record: record.time, reverse=True)}
+        again = [start for start in starts if start.time > first_end.get(start.key, "~")]
+        count = Counter(start.key for start in starts)
+        return Result(
+            starts=tuple(count[work.key] for work in self.works() if work.measure == TRAIN),
+            lines=len(lines),
+            lost=len((all_keys | self.done_before) - {record.key for record in ends}),
+            doubled=len(ends) - len(first_end) + len(again),
+            identical=self.table() == undisturbed(self.folder.parent, self.epochs),
+            failures=tuple(f"{record.failure.kind}: {record.failure.reason}" for record in ends if record.failure),
+        )
+
+    def table(self) -> str:
+        """What `vitab table` prints."""
+        return table(self.spec, self.store)
+
+    def logs(self) -> str:
+        """Everything that the jobs said."""
+        return "\n".join(
+            path.read_text() for sent in self.sent for path in sorted((sent.folder / "jobs").glob("*log*"))
+        )
+
+    def call(self, *command: str) -> str:
+        """A command of Slurm's."""
+        return self.cluster.call(*command, check=True)
+
+    def node_of_a_job(self) -> str:
+        """Where the first of the running jobs runs."""
+        return self.call("squeue", "--noheader", f"--jobs={','.join(self.ids)}", "--states=R", "--format=%N").split()[0]
+
+    def state_of(self, node: str) -> str:
+        """Slurm's word for a node."""
+        return self.call("sinfo", "--noheader", f"--nodes={node}", "--partition=low", "--format=%T").strip()
+
+    def revive(self, node: str) -> None:
+        """Start a node's daemon again, and wait for it."""
+        self.cluster.node(node).up(self.cluster.environment)
+        self.wait(lambda: self.state_of(node) in ("idle", "mixed", "allocated"), f"node {node}")
+
+    def everything_on(self, node: str) -> list[int]:
+        """Every process of this cluster's jobs on a node, Slurm's own among them."""
+        mine = f"SLURM_CONF={self.cluster.places.slurm_conf}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                variables = (entry / "environ").read_bytes().split(b"\0") if entry.name.isdigit() else []
+                command = (entry / "cmdline").read_bytes() if variables else b""
+            except OSError:
+                continue
+            here = f"SLURMD_NODENAME={node}".encode() in variables
+            if mine in variables and (here or command.startswith(f"slurmstepd: [{node}".encode())):
+                found.append(int(entry.name))
+        return found
+
+    def processes(self, module: str, node: str | None = None) -> list[int]:
+        """Processes of this sweep that run one of our modules, of all nodes or of one."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                variables = (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            ours = module.encode() in words and any(str(self.folder).encode() in word for word in words)
+            if ours and b"srun" not in words[0] and (node is None or f"SLURMD_NODENAME={node}".encode() in variables):
+                found.append(int(entry.name))
+        return found
+
+
+def table(spec: Path, store: Store) -> str:
+    """What `vitab table` prints."""
+    import sys
+
+    command = [sys.executable, "-m", "vitab", "table", str(spec), "--store", str(store.path)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=spec.parent).stdout
+
+
+def undisturbed(folder: Path, epochs: int) -> str:
+    """The table of the same sweep that ran here, with nothing done to it; made once in a folder."""
+    home = folder / f"undisturbed-{epochs}"
+    kept = home / "table.txt"
+    if not kept.exists():
+        home.mkdir()
+        spec, store = home / "faults.yaml", Store(home / "runs")
+        spec.write_text(SPEC.replace("EPOCHS", str(epochs)))
+        todo = plan.missing(works(select(str(spec)), store.read()), store.read(), weights_ready=store.weights_ready)
+        local.run(todo, store, workers=2)
+        kept.write_text(table(spec, store))
+    return kept.read_text()
