@@ -3,5 +3,5 @@
     python -m slurm.cluster install | up | down | purge | status | env | kill-node N | start-node N | restart-controller
 
 Everything runs on the loopback interface as the calling user, below one folder; nothing in /etc is touched, and only
-`install` needs root. Written for Slurm 22.05 to 23.11 as Debian packages it.
+`install` needs root. Tried with Slurm 22.05 as Debian 12 packages it.
 """

@@ -1,6 +1,7 @@
 """`python -m slurm.cluster`: a real Slurm on this machine, up and down."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.errors import UserError
-from slurm.cluster import cluster, settings
+from slurm.cluster import cluster, installing, settings
 from slurm.cluster.settings import Settings
 
 
@@ -25,14 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _do(command: str, folder: Path, options: argparse.Namespace) -> int:
     if command == "install":
-        cluster.install()
+        sys.stderr.write("installed\n" if installing.install() else "nothing is missing\n")
     elif command == "up":
         one = cluster.up(folder, _wanted(folder, options))
         sys.stderr.write(f"the cluster is up; in this shell: export SLURM_CONF={one.places.slurm_conf}\n")
     elif command in ("down", "purge"):
         {"down": cluster.down, "purge": cluster.purge}[command](folder)
     elif command == "env":
-        print(f"export SLURM_CONF='{cluster.at(folder).places.slurm_conf}'")
+        print(f"export SLURM_CONF={shlex.quote(str(cluster.at(folder).places.slurm_conf))}")
     elif command == "status":
         lines = cluster.status(cluster.at(folder))
         print("\n".join(f"{name:<12} {said}" for name, said in lines))

@@ -1,26 +1,28 @@
 """Bringing the cluster up and down, and the accidents that can be had with it."""
 
 import contextlib
-import getpass
 import os
-import secrets
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import Needs, UserError
-from slurm.cluster import configuration, settings
-from slurm.cluster.configuration import ACCOUNT, BORROWED, CLUSTER, Places
-from slurm.cluster.daemons import Daemon, listening, until
+from slurm.cluster import configuration, files, installing, settings
+from slurm.cluster.configuration import ACCOUNT, CLUSTER, Places
+from slurm.cluster.daemons import Daemon, command_of, environment_of, until
 from slurm.cluster.settings import Settings
 
-PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "slurmdbd", "mariadb-server")
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
-ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "sacctmgr")
+TAKES_JOBS = {"idle", "mix", "alloc", "plnd"}
+"""States of a node that is up; a flag behind the state says that it is not, but for the backfill scheduler's plans."""
+
+WAKE_S = 60.0
+"""Longest wait for the nodes to be up on a slow machine."""
+
+CANCEL_S = 8.0
+"""Longest wait for cancelled jobs: more than KillWait, and no reason to wait for a node that is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +34,9 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a program needs to speak with it."""
-        path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-        return os.environ | {"SLURM_CONF": str(self.places.slurm_conf), "PATH": path}
+        """What a program needs to speak with it; nothing of a job of another Slurm around us."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
+        return clean | {"SLURM_CONF": str(self.places.slurm_conf), "PATH": installing.search_path()}
 
     def call(self, *command: str, check: bool = False) -> str:
         """What a command of Slurm says on stdout."""
@@ -46,79 +48,71 @@ class Cluster:
     @property
     def daemons(self) -> list[Daemon]:
         """In the order in which they start."""
-        places, port = self.places, self.settings.port
-        found = [
-            Daemon(
-                name="munged",
-                program="munged",
-                pid_file=places.run / "munged.pid",
-                log=places.log / "munged.log",
-                start=[
-                    "munged",
-                    "--force",  # in a folder that only its user may enter, where nobody else has to reach it
-                    f"--key-file={places.etc}/munge.key",
-                    f"--socket={places.socket}",
-                    f"--pid-file={places.run}/munged.pid",
-                    f"--log-file={places.log}/munged.log",
-                    f"--seed-file={places.spool}/munge.seed",
-                ],
-                ready=places.socket.exists,
-            )
+        nodes = [self.node(name) for name in configuration.node_names(self.settings)]
+        return [self._munged, *(self._accounting if self.settings.accounting else ()), self.controller, *nodes]
+
+    @property
+    def _munged(self) -> Daemon:
+        places = self.places
+        command = [
+            "munged",
+            "--force",  # in a folder that only its user may enter, where nobody else has to reach it
+            f"--key-file={places.etc}/munge.key",
+            f"--socket={places.socket}",
+            f"--pid-file={places.run}/munged.pid",
+            f"--log-file={places.log}/munged.log",
+            f"--seed-file={places.spool}/munge.seed",
         ]
-        if self.settings.accounting:
-            found += [
-                Daemon(
-                    name="mariadbd",
-                    program="mariadbd",
-                    pid_file=places.run / "mariadb.pid",
-                    log=places.log / "mariadb.log",
-                    start=["setsid", "--fork", "mariadbd", f"--defaults-file={places.etc}/my.cnf"],
-                    ready=lambda: listening(port + 2),
-                    stop_s=20,
-                ),
-                Daemon(
-                    name="slurmdbd",
-                    program="slurmdbd",
-                    pid_file=places.run / "slurmdbd.pid",
-                    log=places.log / "slurmdbd.log",
-                    start=["slurmdbd"],
-                    ready=lambda: listening(port + 1),
-                ),
-            ]
-        return [*found, self.controller, *(self.node(name) for name in configuration.node_names(self.settings))]
+        return self._daemon("munged", command, listens=places.socket)
+
+    @property
+    def _accounting(self) -> list[Daemon]:
+        port, defaults = self.settings.port, f"--defaults-file={self.places.etc}/my.cnf"
+        database = self._daemon("mariadbd", ["setsid", "--fork", "mariadbd", defaults], listens=port + 2, stop_s=30)
+        return [database, self._daemon("slurmdbd", ["slurmdbd"], listens=port + 1)]
 
     @property
     def controller(self) -> Daemon:
         """slurmctld."""
-        places, port = self.places, self.settings.port
-        return Daemon(
-            name="slurmctld",
-            program="slurmctld",
-            pid_file=places.run / "slurmctld.pid",
-            log=places.log / "slurmctld.log",
-            start=["slurmctld", "-f", str(places.slurm_conf)],
-            ready=lambda: listening(port),
-        )
+        return self._daemon("slurmctld", ["slurmctld"], listens=self.settings.port)
 
     def node(self, name: str) -> Daemon:
         """The slurmd of a node. Raises UserError for a node that there is not."""
         names = configuration.node_names(self.settings)
         if name not in names:
             raise UserError(f"no node {name!r}; allowed: {', '.join(names)}")
-        port = self.settings.port + 11 + names.index(name)
+        port = configuration.node_port(self.settings, names.index(name))
+        return self._daemon("slurmd", ["slurmd", "-N", name], listens=port, node=name)
+
+    def _daemon(
+        self, program: str, start: list[str], *, listens: int | Path, node: str = "", stop_s: float = 10
+    ) -> Daemon:
+        file = f"{program}.{node}" if node else program
         return Daemon(
-            name=f"slurmd {name}",
-            program="slurmd",
-            pid_file=self.places.run / f"slurmd.{name}.pid",
-            log=self.places.log / f"slurmd.{name}.log",
-            start=["slurmd", "-N", name, "-f", str(self.places.slurm_conf)],
-            ready=lambda: listening(port),
+            name=f"{program} {node}".strip(),
+            program=program,
+            pid_file=self.places.run / f"{file}.pid",
+            log=self.places.log / f"{file}.log",
+            start=start,
+            listens=listens,
+            mark=self.mark,
+            stop_s=stop_s,
         )
 
+    @property
+    def mark(self) -> str:
+        """The variable by which processes of this cluster are told from another's."""
+        return f"SLURM_CONF={self.places.slurm_conf}"
+
+    def node_states(self) -> dict[str, str]:
+        """By node, in Slurm's short words: idle, mix, alloc, down*, …; none while the controller does not answer."""
+        said = self.call("sinfo", "--noheader", "--Node", "--partition=low", "--format=%N %t")
+        return {line.split()[0]: line.split()[1] for line in said.splitlines()}
+
     def nodes_up(self) -> bool:
-        """Whether every node takes jobs: a state with any flag behind it does not."""
-        states = self.call("sinfo", "--noheader", "--Node", "--partition=low", "--format=%t").split()
-        return len(states) == self.settings.nodes and set(states) <= {"idle", "mix", "alloc"}
+        """Whether every node takes jobs."""
+        states = self.node_states().values()
+        return len(states) == self.settings.nodes and {state.removesuffix("-") for state in states} <= TAKES_JOBS
 
 
 def at(folder: Path) -> Cluster:
@@ -129,57 +123,23 @@ def at(folder: Path) -> Cluster:
     return Cluster(settings=known, places=configuration.places(folder))
 
 
-def missing_programs(wanted: Settings) -> list[str]:
-    """Programs that are not installed."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-    names = (*PROGRAMS, *(ACCOUNTING_PROGRAMS if wanted.accounting else ()))
-    return [name for name in names if shutil.which(name, path=path) is None]
-
-
-def install() -> None:
-    """Install Slurm from Debian's packages, without starting any of it. Raises UserError unless run as root."""
-    if os.geteuid() != 0:
-        raise UserError(f"installing needs root: apt-get install --no-install-recommends {' '.join(PACKAGES)}")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    with _no_services():
-        for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *PACKAGES]):
-            ran = subprocess.run(["apt-get", *command], env=environment, capture_output=True, text=True, check=False)
-            if ran.returncode:
-                raise UserError(f"apt-get {command[0]}: {(ran.stderr or ran.stdout).strip().splitlines()[-1]}")
-
-
-@contextlib.contextmanager
-def _no_services() -> Iterator[None]:
-    """Debian starts what it installs, unless this file says no."""
-    policy = Path("/usr/sbin/policy-rc.d")
-    if policy.exists():
-        yield
-        return
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
-    try:
-        yield
-    finally:
-        policy.unlink()
-
-
 def up(folder: Path, wanted: Settings) -> Cluster:
     """Make or take up the cluster in a folder; what runs as wanted is left alone. Raises UserError, Needs."""
-    if lacking := missing_programs(wanted):
-        raise Needs(f"{', '.join(lacking)}: `python -m slurm.cluster install` as root installs them")
+    if missing := installing.lacking(wanted):
+        raise Needs(missing)
     one = Cluster(settings=wanted, places=configuration.places(folder))
-    places = one.places
-    for path in (places.folder, places.run, places.log, places.etc, places.spool, places.spool / "controller"):
-        path.mkdir(parents=True, exist_ok=True)
+    files.check(one.places)
+    files.make(wanted, one.places)
+    configured = files.configured(wanted, one.places)
     before = settings.load(folder)
-    if before is not None and before != wanted:
+    if before is not None and (before != wanted or files.differ(configured)):
         down(folder)
     settings.save(folder, wanted)
-    _write(one)
+    files.write(configured)
+    if files.make_database(wanted, one.places, one.environment):
+        _say("made the database")
     for daemon in one.daemons:
-        if daemon.name == "mariadbd":
-            _make_database(one)
-        if daemon.name == "slurmctld" and wanted.accounting:
+        if daemon.program == "slurmctld" and wanted.accounting:
             _register(one)
         if daemon.up(one.environment):
             _say(f"started {daemon.name}")
@@ -187,63 +147,11 @@ def up(folder: Path, wanted: Settings) -> Cluster:
     return one
 
 
-def _write(one: Cluster) -> None:
-    """The configuration files; keys and passwords once."""
-    places = one.places
-    places.slurm_conf.write_text(configuration.slurm_conf(one.settings, places))
-    (places.etc / "gres.conf").write_text(configuration.gres_conf(one.settings, _devices(one)))
-    _private(places.etc / "munge.key", secrets.token_bytes(128), keep=True)
-    if one.settings.accounting:
-        password = _private(places.etc / "password", secrets.token_hex(16).encode(), keep=True).decode()
-        _private(places.etc / "slurmdbd.conf", configuration.slurmdbd_conf(one.settings, places, password).encode())
-        _private(places.etc / "init.sql", configuration.init_sql(password).encode())
-        _private(places.etc / "my.cnf", configuration.mariadb_cnf(one.settings, places).encode())
-
-
-def _private(path: Path, data: bytes, *, keep: bool = False) -> bytes:
-    """A file that only its owner reads; what it holds now."""
-    if keep and path.exists():
-        return path.read_bytes()
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_bytes(data)
-    return data
-
-
-def _devices(one: Cluster) -> list[str]:
-    """Character devices that stand for GPUs: our own as root, borrowed ones otherwise."""
-    found = []
-    for number in range(one.settings.gpus):
-        own = one.places.spool / f"gpu{number}"
-        if not own.exists():
-            with contextlib.suppress(OSError):
-                os.mknod(own, 0o666 | 0o020000, os.makedev(1, 3))
-        found.append(str(own) if own.is_char_device() else BORROWED[number])
-    return found
-
-
-def _make_database(one: Cluster) -> None:
-    places = one.places
-    if (places.database / "mysql").is_dir():
-        return
-    one.call(
-        "mariadb-install-db",
-        f"--defaults-file={places.etc}/my.cnf",
-        f"--datadir={places.database}",
-        f"--user={getpass.getuser()}",
-        "--auth-root-authentication-method=normal",
-        "--skip-test-db",
-        "--skip-name-resolve",
-        check=True,
-    )
-    _say("made the database")
-
-
 def _register(one: Cluster) -> None:
     """The cluster, an account, and the calling user in it, with the limit of jobs."""
-    user, most = getpass.getuser(), one.settings.max_submitted
-    known = one.call("sacctmgr", "--noheader", "--parsable2", "show", "associations", "format=user,maxsubmitjobs")
-    if f"{user}|{'' if most is None else most}" in known.splitlines():
+    user, most = configuration.user(), one.settings.max_submitted
+    wanted = f"{user}|{ACCOUNT}|{'' if most is None else most}"
+    if wanted in _associations(one):
         return
     for command in (
         ["add", "cluster", CLUSTER],
@@ -253,35 +161,43 @@ def _register(one: Cluster) -> None:
         ["modify", "user", user, "set", "qos+=scavenge"],
         ["modify", "user", user, "set", f"maxsubmitjobs={-1 if most is None else most}"],
     ):
-        one.call("sacctmgr", "--immediate", *command)
+        one.call("sacctmgr", "--immediate", *command)  # fails where it is so already
+    if wanted not in _associations(one):
+        raise UserError(f"slurmdbd did not register {wanted!r} (log: {one.places.log}/slurmdbd.log)")
     _say(f"registered cluster {CLUSTER}, account {ACCOUNT}, user {user}")
+
+
+def _associations(one: Cluster) -> list[str]:
+    asked = ["show", "associations", "format=user,account,maxsubmitjobs"]
+    return one.call("sacctmgr", "--noheader", "--parsable2", *asked).splitlines()
 
 
 def _wake(one: Cluster) -> None:
     """Wait until every node takes jobs; one that was given up earlier is taken back."""
-    for line in one.call("sinfo", "--noheader", "--Node", "--partition=low", "--format=%N %t").splitlines():
-        name, state = line.split()
-        if state.startswith(("down", "drain")):
+    for name, state in one.node_states().items():
+        if state.startswith(("down", "drain", "drng")):
             one.call("scontrol", "update", f"nodename={name}", "state=resume")
-    if not until(20, one.nodes_up):
-        states = one.call("sinfo", "--noheader", "--Node", "--partition=low", "--format=%N %t").replace("\n", ", ")
-        raise UserError(f"nodes are not up: {states.strip(', ')} (logs: {one.places.log})")
+    if not until(WAKE_S, one.nodes_up):
+        states = ", ".join(f"{name} {state}" for name, state in one.node_states().items())
+        raise UserError(f"nodes are not up: {states or 'the controller does not answer'} (logs: {one.places.log})")
 
 
 def down(folder: Path) -> None:
-    """End every job and daemon; nothing of the cluster is left running."""
+    """End every job and daemon; nothing of the cluster is left running, and nothing is done where none was made."""
+    if settings.load(folder) is None:
+        return
     one = at(folder)
-    if os.environ.get("SLURM_JOB_ID"):
+    if "SLURM_JOB_ID" in os.environ and one.mark == f"SLURM_CONF={os.environ.get('SLURM_CONF')}":
         raise UserError("a job cannot take down the cluster that it runs on")
     cancel_all(one)
-    for daemon in [daemon for daemon in one.daemons if daemon.program == "slurmd"]:
+    daemons = one.daemons
+    for daemon in [daemon for daemon in daemons if daemon.program == "slurmd"]:
         daemon.down()
-    for pid in _left_behind(one):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    for daemon in reversed([daemon for daemon in one.daemons if daemon.program != "slurmd"]):
+    _kill(_processes(one, of_jobs=True))
+    for daemon in reversed([daemon for daemon in daemons if daemon.program != "slurmd"]):
         if daemon.down():
             _say(f"stopped {daemon.name}")
+    _kill(_processes(one, of_jobs=False))
 
 
 def cancel_all(one: Cluster) -> None:
@@ -291,28 +207,35 @@ def cancel_all(one: Cluster) -> None:
     jobs = one.call("squeue", "--noheader", "--format=%A").split()
     if jobs:
         one.call("scancel", "--full", *dict.fromkeys(jobs))
-        until(8, lambda: not one.call("squeue", "--noheader", "--states=R,CG,S").strip())
+        until(CANCEL_S, lambda: not one.call("squeue", "--noheader", "--states=R,CG,S").strip())
 
 
-def _left_behind(one: Cluster) -> list[int]:
-    """Processes of jobs that outlived their node: a lost node's, and children that left their session."""
-    mine = f"SLURM_CONF={one.places.slurm_conf}".encode()
+def _processes(one: Cluster, *, of_jobs: bool) -> list[int]:
+    """Of jobs: those that outlived their node, and children that left their session. Else daemons without a pid file."""
+    programs = {"slurmstepd"} if of_jobs else {daemon.program for daemon in one.daemons}
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            variables = (entry / "environ").read_bytes().split(b"\0")
-            in_job = any(variable.startswith(b"SLURM_JOB_ID=") for variable in variables)
-            if mine in variables and (in_job or (entry / "comm").read_text().strip() == "slurmstepd"):
-                found.append(int(entry.name))
+    for pid in [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]:
+        variables = environment_of(pid)
+        in_job = of_jobs and any(variable.startswith("SLURM_JOB_ID=") for variable in variables)
+        if pid != os.getpid() and one.mark in variables and (in_job or command_of(pid) in programs):
+            found.append(pid)
     return found
 
 
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until(CANCEL_S, lambda: all(command_of(pid) is None for pid in pids))
+
+
 def purge(folder: Path) -> None:
-    """Take it down and remove its folder."""
+    """Take it down and remove its folder. Raises UserError for a folder of something else."""
+    if settings.load(folder) is None and folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is no cluster's folder; nothing was removed")
     down(folder)
-    shutil.rmtree(at(folder).places.folder)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def status(one: Cluster) -> list[tuple[str, str]]:

@@ -1,18 +1,18 @@
 """The configuration files of a small cluster, as text. Each line that is not obvious says what happens without it."""
 
-import getpass
+import os
+import pwd
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.errors import UserError
 from slurm.cluster.settings import Settings
 
 CLUSTER, ACCOUNT, DATABASE = "vitab", "lab", "slurm_accounting"
 
 PREEMPTED = {"low": "REQUEUE", "spot": "CANCEL"}
 """Partitions whose jobs give way to those of `high`, and how."""
-
-PLUGINS = Path("/usr/lib/x86_64-linux-gnu/slurm-wlm")
 
 BORROWED = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
 """Character devices that stand for GPUs where an ordinary user cannot make any."""
@@ -40,6 +40,14 @@ class Places:
         return self.etc / "slurm.conf"
 
 
+def user() -> str:
+    """Whose daemons they are: the process's user, whatever LOGNAME says. Raises UserError where he has no name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError as problem:
+        raise UserError(f"user {os.geteuid()} has no name in /etc/passwd; Slurm needs one") from problem
+
+
 def places(folder: Path) -> Places:
     """The parts of the cluster in a folder."""
     folder = folder.absolute()
@@ -52,15 +60,20 @@ def node_names(settings: Settings) -> list[str]:
     return [f"n{number}" for number in range(1, settings.nodes + 1)]
 
 
+def node_port(settings: Settings, index: int) -> int:
+    """Where the slurmd of a node listens."""
+    return settings.port + 11 + index
+
+
 def slurm_conf(settings: Settings, places: Places) -> str:
     """slurm.conf: two preempted partitions and one that preempts, over nodes that are daemons of this machine."""
-    user, host = getpass.getuser(), socket.gethostname().partition(".")[0]
+    name_of_user, host = user(), socket.gethostname().partition(".")[0]
     lines = [
         f"ClusterName={CLUSTER}",
         f"SlurmctldHost={host}(127.0.0.1)",
         f"SlurmctldPort={settings.port}",
-        f"SlurmUser={user}",
-        f"SlurmdUser={user}",
+        f"SlurmUser={name_of_user}",
+        f"SlurmdUser={name_of_user}",
         "AuthType=auth/munge",
         "CredType=cred/munge",
         f"AuthInfo=socket={places.socket},cred_expire={settings.credential_expire_s}",
@@ -71,7 +84,6 @@ def slurm_conf(settings: Settings, places: Places) -> str:
         "JobAcctGatherFrequency=task=2",
         *(["JobAcctGatherParams=OverMemoryKill"] if settings.memory_kill == "poll" else []),
         *_accounting(settings, places),
-        *([f"PluginDir={PLUGINS}"] if PLUGINS.is_dir() else []),
         "ReturnToService=2",
         f"SlurmctldPidFile={places.run}/slurmctld.pid",
         f"SlurmdPidFile={places.run}/slurmd.%n.pid",
@@ -103,9 +115,9 @@ def slurm_conf(settings: Settings, places: Places) -> str:
         *(["GresTypes=gpu"] if settings.gpus else []),
     ]
     gres = f" Gres=gpu:{settings.gpus}" if settings.gpus else ""
-    for number, name in enumerate(node_names(settings), 1):
+    for number, name in enumerate(node_names(settings)):
         lines.append(
-            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={settings.port + 10 + number}"
+            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={node_port(settings, number)}"
             f" CPUs={settings.cpus} RealMemory={settings.memory_mb}{gres} State=UNKNOWN"
         )
     every = f"Nodes=n[1-{settings.nodes}] MaxTime=INFINITE DefaultTime=10 State=UP"
@@ -144,7 +156,7 @@ AuthInfo={places.socket}
 DbdAddr=127.0.0.1
 DbdHost=localhost
 DbdPort={settings.port + 1}
-SlurmUser={getpass.getuser()}
+SlurmUser={user()}
 LogFile={places.log}/slurmdbd.log
 PidFile={places.run}/slurmdbd.pid
 StorageType=accounting_storage/mysql
@@ -160,11 +172,11 @@ DebugLevel=info
 def mariadb_cnf(settings: Settings, places: Places) -> str:
     """my.cnf of a database that is small, quick to start, and not worth saving from a power cut."""
     return f"""[mysqld]
-user={getpass.getuser()}
+user={user()}
 datadir={places.database}
 socket={places.run}/mariadb.socket
-pid-file={places.run}/mariadb.pid
-log-error={places.log}/mariadb.log
+pid-file={places.run}/mariadbd.pid
+log-error={places.log}/mariadbd.log
 bind-address=127.0.0.1
 port={settings.port + 2}
 skip-name-resolve

@@ -1,6 +1,5 @@
 """Daemons: started once, known by their pid files, stopped by pid, unless another program has that pid by now."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from bench.errors import UserError
 POLL_S = 0.05
 TERM_S = 10.0
 READY_S = 60.0
+"""Longest waits: for a daemon that was asked to end, and for one that was started on a slow machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,8 @@ class Daemon:
     pid_file: Path
     log: Path
     start: Sequence[str]  # ends when the daemon has left the foreground
-    ready: Callable[[], bool]
+    listens: int | Path  # a port of the loopback interface, or a socket
+    mark: str  # a variable of its environment, NAME=VALUE: daemons of another cluster have another one
     stop_s: float = TERM_S
 
     @property
@@ -36,26 +37,29 @@ class Daemon:
             pid = int(self.pid_file.read_text().strip())
         except (OSError, ValueError):
             return None
-        return pid if self.program.startswith(_command(pid) or "?") else None
+        return pid if command_of(pid) == self.program and self.mark in environment_of(pid) else None
 
     def up(self, environment: dict[str, str]) -> bool:
         """Start it where it does not live; whether it was started. Raises UserError with the end of its log."""
         if self.pid is not None:
             return False
+        if listening(self.listens):
+            raise UserError(f"{self.name}: something else listens at {self.listens}; `up --port` chooses other ports")
         self.pid_file.unlink(missing_ok=True)
-        with self.log.with_suffix(".start").open("ab") as said:
+        with self._first_words.open("wb") as said:
             left = subprocess.run(
                 list(self.start),
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
                 env=environment,
+                cwd="/",
                 start_new_session=True,
                 check=False,
             )
         if left.returncode != 0:
             raise UserError(f"{self.name} did not start: {self._last_words()}")
-        if not until(READY_S, self.ready):
+        if not until(READY_S, lambda: self.pid is not None and listening(self.listens)):
             raise UserError(f"{self.name} is not ready: {self._last_words()}")
         return True
 
@@ -64,7 +68,7 @@ class Daemon:
         pid = self.pid
         if pid is not None:
             os.kill(pid, signal.SIGTERM)
-            if not until(self.stop_s, lambda: _command(pid) is None):
+            if not until(self.stop_s, lambda: command_of(pid) is None):
                 self.kill()
         self.pid_file.unlink(missing_ok=True)
         return pid is not None
@@ -74,18 +78,21 @@ class Daemon:
         pid = self.pid
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
-            until(5, lambda: _command(pid) is None)
+            until(TERM_S, lambda: command_of(pid) is None)
+
+    @property
+    def _first_words(self) -> Path:
+        return self.log.with_suffix(".start")
 
     def _last_words(self) -> str:
-        for path in (self.log, self.log.with_suffix(".start")):
-            with contextlib.suppress(OSError):
-                lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
-                if lines:
-                    return f"{lines[-1]} ({path})"
+        for path in (self._first_words, self.log):
+            lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+            if lines:
+                return f"{lines[-1].strip()} ({path})"
         return f"nothing was said ({self.log})"
 
 
-def _command(pid: int) -> str | None:
+def command_of(pid: int) -> str | None:
     """The name of a living process."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
@@ -93,6 +100,14 @@ def _command(pid: int) -> str | None:
         return None
     fields = dict(line.partition(":\t")[::2] for line in status.splitlines())
     return None if fields["State"].startswith("Z") else fields["Name"]
+
+
+def environment_of(pid: int) -> list[str]:
+    """The variables that a process of ours was started with, NAME=VALUE; none for others' processes."""
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/environ").read_bytes()).split("\0")
+    except OSError:
+        return []
 
 
 def until(seconds: float, true: Callable[[], bool]) -> bool:
@@ -105,8 +120,9 @@ def until(seconds: float, true: Callable[[], bool]) -> bool:
     return True
 
 
-def listening(port: int) -> bool:
-    """Whether something on this machine takes connections at a port."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
+def listening(at: int | Path) -> bool:
+    """Whether somebody takes connections at a port of the loopback interface, or at a socket."""
+    family, address = (socket.AF_UNIX, str(at)) if isinstance(at, Path) else (socket.AF_INET, ("127.0.0.1", at))
+    with socket.socket(family) as asking:
+        asking.settimeout(1)
+        return asking.connect_ex(address) == 0

@@ -1,6 +1,6 @@
 """What a small cluster is like. The defaults are those of a mean site: small arrays, few jobs a user, preemption."""
 
-import getpass
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,10 +32,10 @@ class Settings(Frozen):
 
 
 def default_folder() -> Path:
-    """Where a cluster lies unless something else is said: one a user, outside of any repository."""
+    """Where a cluster lies unless something else is said: one a user, by number, outside of any repository."""
     import tempfile
 
-    return Path(tempfile.gettempdir()) / f"vitab-slurm-{getpass.getuser()}"
+    return Path(tempfile.gettempdir()) / f"vitab-slurm-{os.geteuid()}"
 
 
 def load(folder: Path) -> Settings | None:

@@ -49,9 +49,9 @@ def _free_range(claimed: ExitStack) -> int:
     for first in PORTS:
         with ExitStack() as kept:
             try:
-                kept.enter_context(_bound(first + CLAIM))
+                kept.enter_context(_bound(first + CLAIM, again=False))
                 for port in range(first, first + 20):
-                    _bound(port).close()
+                    _bound(port, again=True).close()
             except OSError:
                 continue
             claimed.push(kept.pop_all())
@@ -59,10 +59,11 @@ def _free_range(claimed: ExitStack) -> int:
     raise RuntimeError(f"no free range of ports in {PORTS}")
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(port: int, *, again: bool) -> socket.socket:
+    """Bound alone, or `again`: also where the last connection of a port lingers, though nobody listens any more."""
     made = socket.socket()
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose last connection lingers is free
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, again)
         made.bind(("", port))
     except OSError:
         made.close()
