@@ -12,6 +12,8 @@ from slurm.states import ask
 LARGEST_ARRAY = 1001
 """Slurm's own MaxArraySize."""
 
+QOS_COLUMNS = ["name", "maxsubmitjobsperuser", "maxsubmitjobsperaccount", "grpsubmitjobs"]
+
 
 def limits(request: Request | None = None) -> tuple[int, int | None]:
     """How many jobs one array may have, and this user the queue at once with such a request (None: no limit is known).
@@ -36,35 +38,52 @@ def _smallest(numbers: Iterable[str]) -> int | None:
 
 
 def _submit_limits(request: Request, cluster: str) -> list[str]:
-    """What the user's association, the accounts above it, its QOS and that of its partition say."""
+    """What keeps such a request: Slurm takes the first of a partition's QOS, the job's, and the associations.
+
+    (Slurm's resource_limits page, "Hierarchy".) A user's association shows what it inherits; limits of groups are kept
+    by every account above it.
+    """
     user = pwd.getpwuid(os.getuid()).pw_name
-    (default,) = _show("user", [user], ["defaultaccount"])[:1] or [[""]]
-    account = request.account or default[0]
+    account = request.account or next((name for (name,) in _show("user", [user], ["defaultaccount"])), "")
     partition, partition_qos = _partition(request.partition)
-    found: list[str] = []
-    qos = request.qos or ""
-    columns = ["partition", "maxsubmitjobs", "grpsubmitjobs", "defaultqos"]
+    personal, of_groups, default_qos = _associations(user, account, cluster, partition)
+    qos = {name: numbers for name, *numbers in _show("qos", [], QOS_COLUMNS)}
+    ranked = [qos[name] for name in (partition_qos, request.qos or default_qos or "normal") if name in qos]
+    per_user, per_account, of_group = (_first(one[place] for one in ranked) for place in range(3))
+    return [
+        per_user,
+        per_account,
+        *([] if per_user or per_account else personal),
+        *([of_group] if of_group else of_groups),
+    ]
+
+
+def _first(numbers: Iterable[str]) -> str:
+    """The first that is a limit."""
+    return next((number for number in numbers if number.isdigit()), "")
+
+
+def _associations(user: str, account: str, cluster: str, partition: str) -> tuple[list[str], list[str], str]:
+    """Limits of the user, limits of the groups that the user is in, and the QOS of a job that names none."""
+    personal, of_groups, qos = [], [], ""
     where = [f"user={user}", f"account={account}", f"cluster={cluster}"]
-    for only, most, of_group, default_qos in _show("associations", where, columns):
+    for only, most, of_group, default in _show(
+        "associations", where, ["partition", "maxsubmitjobs", "grpsubmitjobs", "defaultqos"]
+    ):
         if only in ("", partition):
-            found += [most, of_group]
-            qos = qos or default_qos
+            personal.append(most)
+            of_groups.append(of_group)
+            qos = qos or default
     seen: set[str] = set()
     while account and account not in seen:
         seen.add(account)
         rows = _show(
-            "associations", [f"account={account}", f"cluster={cluster}"], ["user", "parentname", *columns[1:3]]
+            "associations", [f"account={account}", f"cluster={cluster}"], ["user", "parentname", "grpsubmitjobs"]
         )
-        account = ""
-        for owner, parent, most, of_group in rows:
-            if not owner:
-                found += [most, of_group]
-                account = parent
-    columns = ["name", "maxsubmitjobsperuser", "maxsubmitjobsperaccount", "grpsubmitjobs"]
-    for name, *numbers in _show("qos", [], columns):
-        if name in (qos or "normal", partition_qos):
-            found += numbers
-    return found
+        above = [(parent, of_group) for owner, parent, of_group in rows if not owner]
+        of_groups += [of_group for _, of_group in above]
+        account = above[0][0] if above else ""
+    return personal, of_groups, qos
 
 
 def _partition(name: str | None) -> tuple[str, str]:

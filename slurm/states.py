@@ -93,7 +93,7 @@ def read_sacct(text: str) -> dict[tuple[str, int], JobState]:
     for line in text.splitlines():
         name, _, said = line.strip().partition("|")
         array, _, rest = name.partition("_")
-        indices, _, step = rest.partition(".")
+        indices, _, step = (rest, "", "") if rest.startswith("[") else rest.partition(".")
         words = said.split()  # "CANCELLED by 1000"
         for index in _indices(indices) if words else ():
             before = found.get((array, index))
