@@ -17,7 +17,7 @@ READY_OLDEST := $(call stamp,$(OLDEST),requirements-oldest.txt)
 # One thread a process: spinning OpenMP threads beside each other cost many times the CPU time.
 PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(1)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
-.PHONY: help demo test check format format-check lint types bench test-oldest lock install hooks clean distclean latex
+.PHONY: help demo test check format format-check lint types bench test-oldest lock install hooks clean distclean latex slurm
 
 help:
 	@echo 'make demo         measure two tables on this machine: an ablation trained on real images, a paper counted again'
@@ -48,7 +48,7 @@ demo: $(READY)
 	@echo '  $(VENV)/bin/vitab table swin_imagenet --as latex         the whole table for a paper: what is counted, and what is not yet'
 	@echo '  $(VENV)/bin/vitab count vit_base_patch16_224 --by module where the FLOPs of a model are'
 
-test: $(READY) latex
+test: $(READY) latex slurm
 	$(call PYTEST,$(VENV))
 
 check: format-check lint types test
@@ -72,11 +72,16 @@ bench: $(READY)
 	$(VENV)/bin/python benchmarks/counting.py
 
 test-oldest: $(READY_OLDEST) latex
+	@sh .ci/slurm $(OLDEST)
 	$(call PYTEST,$(OLDEST))
 
 # Tests that typeset need pdflatex; without it they are skipped with that reason (VITAB_REQUIRE=latex: they fail).
 latex:
 	@sh .ci/latex
+
+# Tests that send jobs bring up a Slurm; without its programs they are skipped (VITAB_REQUIRE=slurm: they fail).
+slurm: $(READY)
+	@sh .ci/slurm $(VENV)
 
 hooks: $(READY)
 	$(VENV)/bin/pre-commit install

@@ -13,6 +13,14 @@ def _no_program(name: str) -> str | None:
     return None if shutil.which(name) else f"no {name} on this machine"
 
 
+def _no_slurm() -> str | None:
+    from slurm.cluster import installing
+    from slurm.cluster.settings import Settings
+
+    missing = installing.lacking(Settings())
+    return missing and f"this machine lacks {missing}"
+
+
 def _no_gpu() -> str | None:
     import torch
 
@@ -21,7 +29,7 @@ def _no_gpu() -> str | None:
 
 MISSING = {
     "latex": lambda: _no_program("pdflatex"),
-    "slurm": lambda: _no_program("sbatch"),
+    "slurm": _no_slurm,
     "gpu": _no_gpu,
 }
 

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 CONFTEST = Path(__file__).parent / "conftest.py"
-NEEDS_LATEX = "import pytest\n\n@pytest.mark.latex\ndef test_typesets():\n    pass\n"
+NEEDS = "import pytest\n\n@pytest.mark.{marker}\ndef test_needs_it():\n    pass\n"
 
 
-def _run(folder: Path, *, require: str, programs: list[str]) -> subprocess.CompletedProcess[str]:
+def _run(folder: Path, *, require: str, programs: list[str], marker: str = "latex") -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text(CONFTEST.read_text())
-    (folder / "test_needs_latex.py").write_text(NEEDS_LATEX)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    latex: needs pdflatex\n")
+    (folder / "test_needs_it.py").write_text(NEEDS.format(marker=marker))
+    (folder / "pytest.ini").write_text(f"[pytest]\nmarkers =\n    {marker}: needs it\n")
     bin_folder = folder / "bin"
     bin_folder.mkdir()
     for name in programs:
@@ -45,3 +45,16 @@ def test_with_pdflatex_the_test_runs(tmp_path):
     ran = _run(tmp_path, require="latex", programs=["pdflatex"])
     assert ran.returncode == 0
     assert "1 passed" in ran.stdout
+
+
+def test_without_slurm_a_test_that_sends_jobs_is_skipped_and_says_what_installs_it(tmp_path):
+    ran = _run(tmp_path, require="latex", programs=["pdflatex"], marker="slurm")
+    assert ran.returncode == 0
+    assert "1 skipped" in ran.stdout
+    assert "`python -m slurm.cluster install` as root installs what Slurm needs" in ran.stdout
+
+
+def test_where_slurm_is_required_its_absence_is_a_failure(tmp_path):
+    ran = _run(tmp_path, require="slurm", programs=[], marker="slurm")
+    assert ran.returncode == 1
+    assert "installs what Slurm needs, and VITAB_REQUIRE asks for slurm" in ran.stdout

@@ -211,7 +211,7 @@ def cancel_all(one: Cluster) -> None:
 
 
 def _processes(one: Cluster, *, of_jobs: bool) -> list[int]:
-    """Of jobs: those that outlived their node, and children that left their session. Else daemons without a pid file."""
+    """Of jobs: those that outlived their node, and children that left their session. Else daemons with no pid file."""
     programs = {"slurmstepd"} if of_jobs else {daemon.program for daemon in one.daemons}
     found = []
     for pid in [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]:
