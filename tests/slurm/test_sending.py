@@ -1,0 +1,301 @@
+"""Sending: what is written, what is asked of sbatch and how often, and that it is what then runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import slurm as package
+from bench.errors import Needs, UserError
+from bench.store import Store
+from bench.trial import Input, Model, Trial
+from bench.work import Work
+from slurm import sending, states
+from slurm.limits import limits
+from slurm.packing import Job
+from slurm.request import Request, request
+from slurm.sending import Sent
+
+CHECKOUT = Path(package.__file__).resolve().parents[1]
+
+SBATCH = """#!/bin/sh
+n=$(cat $FAKE/calls 2>/dev/null | wc -l)
+echo call >> $FAKE/calls
+cp "$1" $FAKE/script.$n
+env > $FAKE/environment.$n
+name=$(sed -n 's/^#SBATCH --job-name=//p' "$1")
+[ -e $FAKE/arrives.$n ] && echo "$((700 + n))|$name" >> $FAKE/queue
+if [ -e $FAKE/says.$n ]; then cat $FAKE/says.$n >&2; exit 1; fi
+echo "$((700 + n))|$name" >> $FAKE/queue
+if [ -e $FAKE/answers.$n ]; then cat $FAKE/answers.$n; else echo "Submitted batch job $((700 + n))"; fi
+"""
+SQUEUE = """#!/bin/sh
+[ -e $FAKE/silent ] && { rm $FAKE/silent; exit 1; }
+echo call >> $FAKE/looks
+cat $FAKE/queue 2>/dev/null || true
+"""
+
+LOST = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n"
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """A folder with programs that look like Slurm's, and what they were told."""
+    folder = tmp_path / "fake"
+    (folder / "bin").mkdir(parents=True)
+    for name, text in {"sbatch": SBATCH, "srun": "#!/bin/sh\n", "squeue": SQUEUE, "sacct": "#!/bin/sh\n"}.items():
+        (folder / "bin" / name).write_text(text)
+        (folder / "bin" / name).chmod(0o755)
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FAKE", str(folder))
+    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("VITAB_SITE", str(tmp_path / "site.yaml"))
+    monkeypatch.setattr(sending, "SETTLED_S", 0.01)
+    return folder
+
+
+def works(count: int) -> list[Work]:
+    trial = Trial(model=Model(name="vit"), input=Input(image=8))
+    return [Work(key=f"k{number}", measure="params", version=1, trial=trial) for number in range(count)]
+
+
+def waves(*jobs: int) -> list[list[Job]]:
+    """Waves of so many jobs with one piece of work each."""
+    left = iter(works(sum(jobs)))
+    return [[Job(works=(next(left),), seconds=1.0) for _ in range(count)] for count in jobs]
+
+
+def prepared(folder: Path, packed: list[list[Job]], *, size: int = 100, **resources: object) -> Sent:
+    return sending.prepare(packed, Store(folder), request(resources), study="s", max_array_size=size)
+
+
+def flags(script: str) -> dict[str, str]:
+    lines = [line.removeprefix("#SBATCH --") for line in script.splitlines() if line.startswith("#SBATCH --")]
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
+def calls(fake: Path) -> int:
+    return (fake / "calls").read_text().count("call") if (fake / "calls").exists() else 0
+
+
+def test_a_send_is_a_private_folder_beside_the_store_with_all_that_jobs_need(tmp_path):
+    sent = prepared(tmp_path / "runs", waves(3, 2), size=2, qos="night")
+    assert sent.folder.parent == sending.root(Store(tmp_path / "runs")) == tmp_path / "runs.jobs"
+    assert [path.stat().st_mode & 0o777 for path in (sent.folder, sent.folder.parent)] == [0o700, 0o700]
+    assert sorted(path.name for path in sent.folder.iterdir()) == ["code", "jobs", "manifest.jsonl", "send.json"]
+    assert sending.manifest(sent.folder) == works(5)
+    assert [(array.own, array.after) for array in sent.send.arrays] == [
+        (((0,), (1,)), ()),
+        (((2,),), ()),
+        (((3,), (4,)), (0, 1)),
+    ]
+    assert len({array.name for array in sent.send.arrays}) == 3
+    assert (sent.jobs, sent.send.request) == (5, Request(qos="night"))
+    assert sending.sends(Store(tmp_path / "runs")) == [sent]
+
+
+def test_the_snapshot_is_whole(tmp_path):
+    code = prepared(tmp_path / "runs", waves(1)).folder / "code"
+    for package_name in sending.PACKAGES:
+        ours = {
+            path.relative_to(CHECKOUT)
+            for path in (CHECKOUT / package_name).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+        }
+        theirs = {path.relative_to(code) for path in (code / package_name).rglob("*") if path.is_file()}
+        assert theirs == ours
+    suffixes = {path.suffix for path in code.rglob("*") if path.is_file()}
+    assert {".py", ".yaml"} <= suffixes
+    assert ".pyc" not in suffixes
+    assert (code / "vitab" / "py.typed").exists()
+    assert not list(code.rglob("__pycache__"))
+
+
+def test_two_sends_of_one_moment_do_not_share_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(sending, "now", lambda: "2026-11-21T09:00:00.000000+00:00")
+    prepared(tmp_path / "runs", waves(1))
+    with pytest.raises(UserError, match="file exists"):
+        prepared(tmp_path / "runs", waves(1))
+
+
+@pytest.mark.parametrize("name", ["50%j", "a:b", "a\\b", "a\nb"])
+def test_a_store_whose_path_slurm_or_python_would_take_apart_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="Slurm jobs need a path without"):
+        prepared(tmp_path / name / "runs", waves(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_sends_that_others_may_write_is_refused(tmp_path):
+    (tmp_path / "runs.jobs").mkdir()
+    (tmp_path / "runs.jobs").chmod(0o777)
+    with pytest.raises(UserError, match="others may write it, and jobs run what lies there"):
+        prepared(tmp_path / "runs", waves(1))
+
+
+def test_a_store_of_somebody_else_has_a_folder_of_sends_for_each_user(tmp_path, monkeypatch):
+    (tmp_path / "runs.jobs").mkdir()
+    mine = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    assert sending.root(Store(tmp_path / "runs")) == tmp_path / f"runs.jobs.{mine + 1}"
+
+
+def test_a_study_is_no_part_of_a_path_or_a_shell(tmp_path, fake):
+    sent = sending.prepare(waves(1), Store(tmp_path / "runs"), Request(), study="../a b;$(ls)\n", max_array_size=9)
+    assert sent.folder.parent == tmp_path / "runs.jobs"
+    assert sending.submit(sent).send.arrays[0].id == "700"
+    assert flags((fake / "script.0").read_text())["job-name"] == sent.send.arrays[0].name
+    assert set(sent.send.arrays[0].name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+
+
+def test_every_array_is_sent_once_and_its_id_is_written_down(tmp_path, fake):
+    sent = sending.submit(prepared(tmp_path / "runs", waves(3, 1), size=2))
+    assert [array.id for array in sent.send.arrays] == ["700", "701", "702"]
+    assert sending.sends(Store(tmp_path / "runs")) == [sent]
+    scripts = [flags((fake / f"script.{number}").read_text()) for number in range(3)]
+    assert [(one["array"], one.get("dependency")) for one in scripts] == [
+        ("0-1%2", None),
+        ("0-0%1", None),
+        ("0-0%1", "afterany:700:701"),
+    ]
+    assert all("requeue" in one and "hold" not in one for one in scripts)
+    sending.submit(sent)
+    assert calls(fake) == 3
+
+
+def test_nothing_is_pickled(tmp_path, fake):
+    sent = sending.submit(prepared(tmp_path / "runs", waves(3)))
+    assert [path for path in sent.folder.rglob("*") if path.suffix == ".pkl"] == []
+
+
+def test_jobs_can_be_held(tmp_path, fake):
+    sending.submit(prepared(tmp_path / "runs", waves(1)), hold=True)
+    assert "hold" in flags((fake / "script.0").read_text())
+
+
+@pytest.mark.parametrize(
+    ("parallel", "caps", "dependencies"),
+    [
+        (None, ["2", "2", "1"], [None, None, None]),
+        (9, ["3", "3", "3"], [None, None, None]),
+        (4, ["2", "1", "1"], [None, None, None]),
+        (2, ["1", "1", "1"], [None, None, "afterany:700"]),
+        (1, ["1", "1", "1"], [None, "afterany:700", "afterany:701"]),
+    ],
+)
+def test_arrays_of_a_wave_share_what_may_run_at_once(tmp_path, fake, parallel, caps, dependencies):
+    sending.submit(prepared(tmp_path / "runs", waves(5), size=2, parallel=parallel))
+    scripts = [flags((fake / f"script.{number}").read_text()) for number in range(3)]
+    sizes = ["2", "2", "1"]
+    assert [one["array"].partition("%")[2] for one in scripts] == list(map(min, caps, sizes))
+    assert [one.get("dependency") for one in scripts] == dependencies
+
+
+def test_a_lost_answer_is_found_by_name_and_nothing_is_sent_twice(tmp_path, fake):
+    (fake / "says.0").write_text(LOST)
+    (fake / "arrives.0").touch()
+    sent = sending.submit(prepared(tmp_path / "runs", waves(1)))
+    assert (sent.send.arrays[0].id, calls(fake)) == ("700", 1)
+
+
+def test_what_did_not_arrive_is_sent_again(tmp_path, fake):
+    (fake / "says.0").write_text("sbatch: error: Unable to contact slurm controller (connect failure)\n")
+    sent = sending.submit(prepared(tmp_path / "runs", waves(1)))
+    assert (sent.send.arrays[0].id, calls(fake)) == ("701", 2)
+    assert (fake / "looks").read_text().count("call") == 3  # before it was sent, and twice before it was sent again
+
+
+def test_a_silent_queue_is_no_leave_to_send_again(tmp_path, fake, monkeypatch):
+    sent = prepared(tmp_path / "runs", waves(1))
+    (fake / "says.0").write_text(LOST)
+    monkeypatch.setattr(sending, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(states, "arrays_called", lambda names: None if calls(fake) else {})
+    with pytest.raises(UserError) as problem:
+        sending.submit(sent)
+    assert str(problem.value) == "sbatch: Batch job submission failed: Socket timed out on send/recv operation"
+    assert calls(fake) == 1
+
+
+def test_an_answer_that_nobody_understands_is_settled_by_name(tmp_path, fake):
+    (fake / "answers.0").write_text("Thank you!\n")
+    sent = sending.submit(prepared(tmp_path / "runs", waves(1)))
+    assert (sent.send.arrays[0].id, calls(fake)) == ("700", 1)
+
+
+def test_what_a_dead_submitter_sent_is_found_and_the_rest_is_sent(tmp_path, fake):
+    sent = prepared(tmp_path / "runs", waves(1, 1))
+    (fake / "queue").write_text(f"555|{sent.send.arrays[0].name}\n")
+    (found,) = sending.sends(Store(tmp_path / "runs"))
+    assert [array.id for array in sending.submit(found).send.arrays] == ["555", "700"]
+    assert flags((fake / "script.0").read_text())["dependency"] == "afterany:555"
+
+
+def test_a_refusal_is_one_line_in_slurms_words_and_what_was_sent_stays_known(tmp_path, fake, capsys):
+    (fake / "says.1").write_text(
+        "sbatch: error: invalid partition specified: nope\n"
+        "sbatch: error: Batch job submission failed: Invalid partition name specified\n"
+    )
+    with pytest.raises(UserError) as problem:
+        sending.submit(prepared(tmp_path / "runs", waves(1, 1)))
+    assert str(problem.value) == (
+        "sbatch: invalid partition specified: nope; Batch job submission failed: Invalid partition name specified"
+    )
+    assert capsys.readouterr() == ("", "")
+    (left,) = sending.sends(Store(tmp_path / "runs"))
+    assert [array.id for array in left.send.arrays] == ["700", None]
+
+
+def test_without_slurm_one_line_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Needs, match="Slurm's sbatch, which is not on this machine's PATH"):
+        sending.submit(prepared(tmp_path / "runs", waves(1)))
+    with pytest.raises(Needs, match="scontrol show config"):
+        limits()
+
+
+def test_lines_of_the_site_and_our_words_reach_the_shell_as_they_are(tmp_path, fake, monkeypatch):
+    data = tmp_path / 'da\'ta $(touch pwned) "x"\n#SBATCH --hold'
+    monkeypatch.setenv("VITAB_DATA", str(data))
+    (tmp_path / "site.yaml").write_text("setup: ['export GREETING=hello']")
+    for path in (tmp_path, tmp_path / "site.yaml"):
+        path.chmod(path.stat().st_mode & ~0o022)
+    store = tmp_path / "a b" / 'it\'s "q" $(touch pwned) `touch pwned`;touch pwned' / "runs"
+    sent = sending.submit(prepared(store, waves(1), comment="it's $(touch pwned); #x"))
+    (fake / "bin" / "srun").write_text(
+        '#!/bin/sh\nprintf "%s\\0" "$@" "$GREETING" "$VITAB_DATA" "$PYTHONPATH" > $FAKE/words\n'
+    )
+    script = fake / "script.0"
+    subprocess.run(["bash", script], check=True, cwd=fake, env={**os.environ, "PYTHONPATH": "/site"})
+    words = (fake / "words").read_text().split("\0")
+    assert words[-4:-1] == ["hello", str(data), f"{sent.folder}/code:/site"]
+    assert words[-11:-4] == [sys.executable, "-P", "-u", "-m", "slurm.job", str(sent.folder), "0"]
+    assert not list(tmp_path.rglob("pwned"))
+    shell = script.read_text()
+    assert shell.index("#SBATCH --signal") < shell.index("export GREETING") < shell.index("#SBATCH --hold")
+
+
+def test_a_job_that_sends_gives_none_of_its_own_settings_and_keeps_the_way_to_slurm(tmp_path, fake, monkeypatch):
+    own = {"SLURM_JOB_ID": "5", "SLURM_CPUS_PER_TASK": "7", "SLURMD_NODENAME": "n1", "CUDA_VISIBLE_DEVICES": "1"}
+    for name, value in {**own, "SLURM_CONF": "/etc/of/ours", "SLURM_JWT": "token"}.items():
+        monkeypatch.setenv(name, value)
+    sending.submit(prepared(tmp_path / "runs", waves(1)))
+    given = dict(line.split("=", 1) for line in (fake / "environment.0").read_text().splitlines() if "=" in line)
+    assert (given["SLURM_CONF"], given["SLURM_JWT"]) == ("/etc/of/ours", "token")
+    assert set(given).isdisjoint(own)
+    assert {name: os.environ[name] for name in own} == own
+
+
+def test_what_the_user_set_for_slurm_outside_of_a_job_is_left(tmp_path, fake, monkeypatch):
+    monkeypatch.setenv("SLURM_CPU_BIND", "cores")
+    sending.submit(prepared(tmp_path / "runs", waves(1)))
+    assert "SLURM_CPU_BIND=cores\n" in (fake / "environment.0").read_text()
+
+
+def test_a_send_that_is_not_ours_or_not_whole_is_none(tmp_path):
+    sent = prepared(tmp_path / "runs", waves(1))
+    for name, text in {"1-torn": '{"store":', "2-other": '{"format": 9}'}.items():
+        (sent.folder.parent / name).mkdir()
+        (sent.folder.parent / name / "send.json").write_text(text)
+    assert sending.sends(Store(tmp_path / "runs")) == [sent]
