@@ -1,5 +1,6 @@
 """Batches of a split at one image size, and what a model says of them."""
 
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,9 +57,15 @@ def batches(feed: Feed, order: Iterable["Tensor"]) -> Iterator[tuple["Tensor", "
         batch_sampler=[indices.tolist() for indices in order],
         num_workers=feed.workers,
         generator=torch.Generator(),  # else it would draw from the generator that dropout draws from
+        worker_init_fn=_stay,
     )
     for indices, pixels in zip(order, loader, strict=True):
         yield indices, pixels.to(feed.device), feed.labels[indices.to(feed.device)]
+
+
+def _stay(_: int) -> None:
+    """A loader's process goes with the training: told to go at once with it, by Slurm, it would end it in an error."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,7 @@ def _bury(run: _Run, slot: Slot) -> None:
     else:
         run.deaths[work.key] += 1
         if run.deaths[work.key] >= DEATHS:
-            _fail(run, slot, work, Failure(kind="killed", reason=_how_it_ended(code)))
+            _fail(run, slot, work, _how_it_ended(code, out_of_memory=slots.out_of_memory() > slot.out_of_memory))
         else:
             run.pending = {work.key: work, **run.pending}
             run.on_event(Event(event="died", key=work.key, attempt=slot.attempt), work)
@@ -286,13 +286,14 @@ def _done(record: Record) -> Event:
     return Event(event="done", key=record.key, attempt=record.attempt, failure=record.failure, seconds=record.seconds)
 
 
-def _how_it_ended(code: int) -> str:
-    """One line for a process that ended itself, or was ended, twice."""
+def _how_it_ended(code: int, *, out_of_memory: bool) -> Failure:
+    """What to record of a process that ended itself, or was ended, twice."""
     if code >= 0:
-        return f"its process ended twice, with exit code {code}"
+        return Failure(kind="killed", reason=f"its process ended twice, with exit code {code}")
     name = signal.Signals(-code).name
-    likely = " (most likely by the kernel, for want of memory)" if name == "SIGKILL" else ""
-    return f"its process was killed twice, by {name}{likely}"
+    if name == "SIGKILL" and out_of_memory:
+        return Failure(kind="out_of_memory", reason="the kernel ended its process twice, for want of memory")
+    return Failure(kind="killed", reason=f"its process was killed twice, by {name}")
 
 
 def _last_line(log: Path) -> str:

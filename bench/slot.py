@@ -36,6 +36,7 @@ class Slot:
     attempt: str = ""  # of the work, once the worker began it
     began: float = 0.0  # then, by the monotonic clock, in seconds
     too_long: bool = False  # it was killed for that
+    out_of_memory: int = 0  # processes that the kernel had ended for want of memory when this one started
 
 
 def start(slot: Slot, store: Path) -> None:
@@ -44,6 +45,7 @@ def start(slot: Slot, store: Path) -> None:
     lives, slot.alive = os.pipe()
     os.set_blocking(slot.events, False)
     slot.heard = b""
+    slot.out_of_memory = out_of_memory()
     command = [sys.executable, "-P", "-m", "bench.worker", "--store", str(store)]
     with slot.log.open("ab") as log:
         slot.process = subprocess.Popen(
@@ -93,6 +95,15 @@ def kill(slot: Slot) -> None:
     assert slot.process is not None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(slot.process.pid, signal.SIGKILL)
+
+
+def out_of_memory() -> int:
+    """How many processes of this machine the kernel has ended for want of memory, a control group's or its own."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def clear(slot: Slot) -> int:

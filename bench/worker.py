@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,9 @@ class Event(Frozen):
 
 Say = Callable[[Event], None]
 
+AT_ONCE_S = 0.3
+"""Slurm ends the processes of a job one after another, in far less time."""
+
 
 @dataclass
 class Stop:
@@ -73,6 +77,12 @@ class Stop:
             self.polled = False
         if self.asked:
             raise Interrupted
+
+    def comes(self) -> bool:
+        """Whether we are being ended: of several processes that are told to go at once, we may hear of it last."""
+        if not self.asked:
+            time.sleep(AT_ONCE_S)
+        return self.asked
 
 
 def perform(work: Work, store: Store, snapshot: Snapshot, *, say: Say, stop: Stop) -> Snapshot:
@@ -100,10 +110,10 @@ def perform(work: Work, store: Store, snapshot: Snapshot, *, say: Say, stop: Sto
 
 def _do(work: Work, store: Store, mine: Lease, *, say: Say, stop: Stop) -> Record:
     """Work between its start line and its record."""
-    name, time = mine.attempt, now()
-    start = Start(key=work.key, measure=work.measure, attempt=name, time=time, host=machine.host(), pid=os.getpid())
+    name, moment = mine.attempt, now()
+    start = Start(key=work.key, measure=work.measure, attempt=name, time=moment, host=machine.host(), pid=os.getpid())
     store.append(start)
-    sys.stderr.write(f"--- {time} {work.label or work.key} {work.measure} {name}\n")
+    sys.stderr.write(f"--- {moment} {work.label or work.key} {work.measure} {name}\n")
     say(Event(event="started", key=work.key, attempt=name))
     watch = Watch(
         stop=lambda: stop.asked,
@@ -111,8 +121,8 @@ def _do(work: Work, store: Store, mine: Lease, *, say: Say, stop: Stop) -> Recor
         progress=lambda said: say(Event(event="progress", key=work.key, attempt=name, progress=said)),
     )
     record = attempt(work, store, name, watch)
-    if stop.asked and record.failure is not None:  # our own interruption, which a library turned into an error of its
-        raise Interrupted  # own: numpy does when it is interrupted while it is imported
+    if record.failure is not None and stop.comes():  # it is our own end: a library turned it into an error (numpy, when
+        raise Interrupted  # it is being imported), or a process that we need was ended a moment before us
     if not lease.still_mine(mine):  # it was succeeded while it slept, suspended: there is one record of a piece of work
         raise Interrupted
     store.append(record)
@@ -141,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for sent_to_all in (signal.SIGINT, signal.SIGUSR2):  # from a terminal, from Slurm: the parent decides
         signal.signal(sent_to_all, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop.ask)
+    os.register_at_fork(after_in_child=_own_end)
     store = Store(options.store)
     say = _say_on(options.events_fd)
     snapshot = Snapshot()
@@ -152,6 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted:
         return 128 + signal.SIGTERM
     return 0
+
+
+def _own_end() -> None:
+    """What a measurement forks ends when it is told to, and neither saves nor raises in our name."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def check_packages() -> None:

@@ -23,7 +23,7 @@ STATES = {
     "raise memory": ("failed", "out of memory: no memory left"),
     "die SIGKILL": (
         "failed",
-        "killed: its process was killed twice, by SIGKILL (most likely by the kernel, for want of memory)",
+        "killed: its process was killed twice, by SIGKILL",
     ),
     "exit 7": ("failed", "killed: its process ended twice, with exit code 7"),
     "raise needs": ("needs", "no ImageNet"),
