@@ -224,12 +224,9 @@ def _submit(sent: Sent, number: int, *, hold: bool) -> str:
 
 def _sbatch(sent: Sent, number: int, *, hold: bool) -> str:
     """One try. Raises UserError where Slurm refuses, ConnectionError where it may or may not have heard."""
-    import submitit
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    executor = submitit.SlurmExecutor(folder=sent.folder / "jobs")
-    executor.update_parameters(**parameters(sent, number, hold=hold))
-    executor.parameters["map_count"] = len(sent.send.arrays[number].own)
+    executor = _executor(sent, number, hold=hold)
     with _outside_of_jobs(), contextlib.redirect_stderr(io.StringIO()):  # submitit says there what it raises
         try:
             return str(executor._submit_command(command(sent, number)).job_id)
@@ -240,6 +237,20 @@ def _sbatch(sent: Sent, number: int, *, hold: bool) -> str:
             if any(sign in said.lower() for sign in UNREACHABLE):
                 raise ConnectionError(said) from problem
             raise UserError(f"sbatch: {said}") from problem
+
+
+def _executor(sent: Sent, number: int, *, hold: bool) -> Any:
+    import submitit
+
+    executor = submitit.SlurmExecutor(folder=sent.folder / "jobs")
+    executor.update_parameters(**parameters(sent, number, hold=hold))
+    executor.parameters["map_count"] = len(sent.send.arrays[number].own)
+    return executor
+
+
+def script(sent: Sent, number: int, *, hold: bool = False) -> str:
+    """The batch script of an array, as it is or would be sent."""
+    return str(_executor(sent, number, hold=hold)._make_submission_file_text(command(sent, number), uid=""))
 
 
 def parameters(sent: Sent, number: int, *, hold: bool) -> dict[str, Any]:

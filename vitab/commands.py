@@ -87,9 +87,15 @@ def _parser() -> _Parser:
     _studies(one)
     _choice(one)
     _retry(one)
-    one.add_argument("--on", choices=("local", "debug"), default="local", help="local: worker processes; debug: here")
+    one.add_argument(
+        "--on",
+        choices=("local", "slurm", "debug"),
+        default="local",
+        help="local: worker processes; slurm: jobs of a cluster; debug: this process (default: %(default)s)",
+    )
     one.add_argument("--workers", type=_positive, help="worker processes, one thread each (default: cores)")
-    one.add_argument("--dry-run", action="store_true", help="say what would run, as `vitab plan`")
+    one.add_argument("--dry-run", action="store_true", help="say what would run; with --on slurm the bill and a script")
+    _sending(one)
     one.add_argument("--as", dest="form", choices=FORMS, default="markdown", help="the table's form")
 
     one = command("status", "status", "what is done, running and waiting, from any shell")
@@ -98,6 +104,33 @@ def _parser() -> _Parser:
     )
     _store(one)
     _json(one)
+
+    one = command("logs", "logs", "what the Slurm jobs of a study wrote")
+    one.add_argument("study", type=_study, metavar="STUDY")
+    one.add_argument("row", nargs="?", metavar="ROW", help="only what jobs say of this row")
+    one.add_argument("-f", "--follow", action="store_true", help="go on with what they write, until no job is left")
+    _store(one)
+
+    one = command("cancel", "cancel", "end the Slurm jobs of a study; what is done stays done")
+    one.add_argument("study", type=_study, metavar="STUDY")
+    _store(one)
+
+    one = command(
+        "retry", "retry", "try again what failed, as it was run before, with other execution fields if need be"
+    )
+    one.add_argument("study", type=_study, metavar="STUDY")
+    one.add_argument(
+        "--failed", nargs="?", const="", required=True, metavar="KIND", help="such as out-of-memory (default: any)"
+    )
+    one.add_argument(
+        "--set", dest="sets", action="append", default=[], metavar="FIELD=VALUE", help="such as execution.micro_batch=8"
+    )
+    one.add_argument("--on", choices=("local", "slurm"), help="(default: where it was run)")
+    one.add_argument("--workers", type=_positive, help="worker processes, one thread each (default: cores)")
+    one.add_argument("--dry-run", action="store_true", help="say what would be tried again")
+    one.add_argument("--as", dest="form", choices=FORMS, default="markdown", help="the table's form")
+    _sending(one)
+    _store(one)
 
     one = command("table", "tables", "the table from what the store holds now")
     one.add_argument("study", type=_study, metavar="STUDY")
@@ -163,6 +196,24 @@ def _retry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retry-failed", action="store_true", help="try again what failed before")
 
 
+def _sending(parser: argparse.ArgumentParser) -> None:
+    """How it is sent to Slurm."""
+    group = parser.add_argument_group("with --on slurm")
+    group.add_argument("--detach", action="store_true", help="return once it is sent; the jobs need nobody")
+    group.add_argument(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of a job: partition, account, qos, cpus, gpus, memory_gb, timeout_min, jobs, parallel, …",
+    )
+    group.add_argument(
+        "--budget", type=_hours, metavar="HOURS", help="GPU- or core-hours; what does not fit is not sent"
+    )
+    group.add_argument("--yes", action="store_true", help="send more than 1,000 trainings")
+    group.add_argument("--hold", action="store_true", help="jobs wait until `scontrol release`")
+
+
 def _store(parser: argparse.ArgumentParser) -> None:
     default = Path(os.environ.get("VITAB_STORE") or "runs")
     parser.add_argument("--store", type=Path, default=default, help="folder of records and weights (default: runs)")
@@ -192,4 +243,14 @@ def _positive(text: str) -> int:
         number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return number
+
+
+def _hours(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of hours above 0")
     return number

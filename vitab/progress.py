@@ -148,7 +148,8 @@ def watching(
     trainings = sum(work.measure == TRAIN for work in todo)
     left = progress.left_s()
     about = "" if left is None else f" · about {duration(left)}"
-    progress.say(f"{trainings} to train, {len(todo) - trainings} to measure · {workers} {noun if workers == 1 else f'{noun}s'}{about}")
+    nouns = noun if workers == 1 else f"{noun}s"
+    progress.say(f"{trainings} to train, {len(todo) - trainings} to measure · {workers} {nouns}{about}")
     try:
         if progress.bar is None:
             yield progress

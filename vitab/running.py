@@ -22,6 +22,11 @@ ROUNDS = 8
 
 def main(options: argparse.Namespace) -> int:
     """The exit code: 1 when something failed, now or earlier, or lacked what it needs."""
+    check(options)
+    if options.on == "slurm":
+        from vitab import dispatch
+
+        return dispatch.main(options)
     if options.dry_run:
         options.as_json = False
         return planning.main(options)
@@ -34,6 +39,20 @@ def main(options: argparse.Namespace) -> int:
         snapshot = measure(chosen, store, workers=workers, here=here, retry_failed=options.retry_failed)
     except BrokenPipeError as gone:  # `vitab run … 2>&1 | head`
         raise KeyboardInterrupt("stopped: nobody reads what is said") from gone
+    return show(chosen, store, snapshot, options.form)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raises UserError for options that say nothing where the work is done."""
+    for_slurm = ("detach", "slurm", "budget", "yes", "hold")
+    if options.on != "slurm" and (typed := [name for name in for_slurm if getattr(options, name)]):
+        raise UserError(f"--{typed[0]} is for --on slurm")
+    if options.on == "slurm" and options.workers:
+        raise UserError("--workers is for --on local; a job has a worker for each of its GPUs, or one")
+
+
+def show(chosen: Sequence[Selection], store: Store, snapshot: Snapshot, form: str) -> int:
+    """Print the tables. The exit code: 1 when something failed, now or earlier, or lacked what it needs."""
     for problem in snapshot.problems:
         sys.stderr.write(f"{store.path.name}: {problem}\n")
     for number, one in enumerate(chosen):
@@ -41,7 +60,7 @@ def main(options: argparse.Namespace) -> int:
             print()
         busy = frozenset(lease.running(store))
         table = fill(one.grid, snapshot, running=busy, columns=one.columns, rows=one.rows)
-        print(render(table, options.form).rstrip())
+        print(render(table, form).rstrip())
     return 1 if unmeasured(chosen, snapshot, plan.failed) or unmeasured(chosen, snapshot, plan.lacking) else 0
 
 

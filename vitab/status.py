@@ -2,7 +2,6 @@
 
 import argparse
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,11 +13,12 @@ from bench.record import TRAIN
 from bench.store import Snapshot, Store
 from reports.answers import failure_text
 from reports.plain import plain, plain_lines
-from vitab import journal
+from vitab import jobs
+from vitab.jobs import Queue
 from vitab.journal import Call
 from vitab.planning import UNNAMED
-from vitab.streams import is_stream
-from vitab.works import Selection, select, works
+from vitab.sent import named, selected, variations
+from vitab.works import Selection, works
 
 FORMAT = 1
 
@@ -28,7 +28,11 @@ def main(options: argparse.Namespace) -> int:
     store = Store(options.store)
     snapshot = store.read()
     running = lease.running(store)
-    said = [_counts(one, call, store, snapshot, running) for one, call in _studies(options.study, store)]
+    queue = jobs.look(store)
+    said = [
+        _counts(one, call, store, snapshot, running) | _jobs(one, call, store, snapshot, queue)
+        for one, call in _studies(options.study, store)
+    ]
     if options.as_json:
         print(msgspec.json.encode({"format": FORMAT, "studies": said, "running": sorted(running)}).decode())
         return 0
@@ -43,22 +47,13 @@ def main(options: argparse.Namespace) -> int:
 
 def _studies(names: list[str], store: Store) -> list[tuple[Selection | UserError, Call]]:
     """Studies to speak of: the last call of each, or those named."""
-    latest: dict[tuple[str, str | None, tuple[str, ...]], Call] = {}
-    for call in journal.calls(store):
-        variation = call.name, call.setting, call.sets
-        latest[variation] = _together(latest[variation], call) if variation in latest else call
+    wanted = variations(store)
     if names:
-        named = []
-        for name in names:
-            known = [call for call in latest.values() if name in (call.name, call.study) or _same_file(name, call)]
-            named += known or [_unsent(name)]
-        wanted = named
-    else:
-        wanted = list(latest.values())
+        wanted = [call for name in names for call in named(name, wanted) or [_unsent(name)]]
     found: list[tuple[Selection | UserError, Call]] = []
     for call in wanted:
         try:
-            found.append((_select(call), call))
+            found.append((selected(call), call))
         except UserError as problem:
             if names:
                 raise
@@ -66,34 +61,9 @@ def _studies(names: list[str], store: Store) -> list[tuple[Selection | UserError
     return found
 
 
-def _together(earlier: Call, later: Call) -> Call:
-    """Two calls of one variation of a study: what either asked for."""
-    counts = (earlier.seeds, later.seeds)
-    seeds = max(counts) if all(isinstance(count, int) for count in counts) else later.seeds  # type: ignore[type-var]
-    return msgspec.structs.replace(
-        later, seeds=seeds, columns=_either(earlier.columns, later.columns), rows=_either(earlier.rows, later.rows)
-    )
-
-
-def _either(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    return None if one is None or other is None else tuple(dict.fromkeys((*one, *other)))
-
-
-def _same_file(name: str, call: Call) -> bool:
-    return str(Path(name).absolute()) == call.study
-
-
 def _unsent(name: str) -> Call:
     """A study that was never run with this store."""
     return Call(study=name, name=name, time="", host="", pid=0, started="")
-
-
-def _select(call: Call) -> Selection:
-    if call.pid and journal.is_path(call.study) and is_stream(Path(call.study)):
-        raise UserError(f"{call.study} was a spec that cannot be read again")
-    return select(
-        call.study, setting=call.setting, sets=call.sets, seeds=call.seeds, columns=call.columns, rows=call.rows
-    )
 
 
 def _counts(
@@ -130,6 +100,24 @@ def _counts(
     }
 
 
+def _jobs(
+    one: Selection | UserError, call: Call, store: Store, snapshot: Snapshot, queue: Queue | None
+) -> dict[str, Any]:
+    """What Slurm says of a study's jobs; nothing of one that was never sent."""
+    sent = {"again": call.again} if call.on == "slurm" else {}
+    if queue is None:
+        return sent | {"jobs": {"living": None, "said": ["jobs: Slurm does not answer; the counts are the store's"]}}
+    if isinstance(one, UserError):
+        return sent
+    every = works(one, snapshot)
+    mine = queue.of({work.key for work in every})
+    if not mine.jobs:
+        return sent
+    left = plan.missing(every, snapshot, weights_ready=store.weights_ready)
+    said = jobs.sentences(mine, {work.key for work in left})
+    return sent | {"jobs": {"living": len(mine.living), "said": said}}
+
+
 def _active(call: Call) -> bool | None:
     """Whether the process that was sent still runs; None: it is on another machine."""
     if call.host != machine.host():
@@ -146,8 +134,11 @@ def _sentence(said: dict[str, Any]) -> str:
         if reasons:
             most = sorted(reasons.items(), key=lambda item: -item[1])[:3]
             parts[at] += f" ({', '.join(f'{count} × {reason}' for reason, count in most)})"
-    if said["waiting"] and not said["active"] and not said["running"]:
-        parts.append(f"nobody works on it: `vitab run {said['command']}` goes on")
+    sent = said.get("jobs", {"living": 0, "said": []})
+    if said["waiting"] and not said["active"] and not said["running"] and sent["living"] == 0:
+        again = said.get("again", f"vitab run {said['command']}")
+        parts.append(f"nobody works on it: `{again}` goes on")
     lines = [f"{name} · " + " · ".join(parts)]
+    lines += [f"  {line}" for line in sent["said"]]
     lines += [f"  {one['work']} on {one['host']}" for one in said["in_hand"][:20]]
     return "\n".join(lines)

@@ -1,0 +1,40 @@
+"""`vitab cancel`: end the Slurm jobs of a study. What is done stays done, and a training keeps its checkpoint."""
+
+import argparse
+import time
+
+from bench.store import Store
+from slurm import states
+from vitab import jobs
+from vitab.bill import count
+from vitab.sent import name_of
+
+PATIENCE_S = 30.0
+
+
+def main(options: argparse.Namespace) -> int:
+    """Cancel every living job that has work of the study. The exit code: 1 when some live on."""
+    store = Store(options.store)
+    name = name_of(options.study, store)
+    mine = jobs.must_look(store).of_study(name).living
+    if not mine:
+        print(f"{name} · no job of it waits or runs")
+        return 0
+    others = {work.label.partition("/")[0] for job in mine for work in job.works} - {name}
+    states.cancel(sorted({job.name.partition("_")[0] for job in mine}))
+    left = _wait(store, name)
+    shared = f"; they had work of {', '.join(sorted(others))} too" if others else ""
+    print(f"{name} · {count(len(mine), 'job')} cancelled{shared}; what is done stays, `vitab run` goes on from there")
+    if left:
+        print(f"  {count(left, 'job')} not gone yet: Slurm gives them time to end")
+    return 0
+
+
+def _wait(store: Store, name: str) -> int:
+    """How many still live after a while."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        left = len(jobs.must_look(store).of_study(name).living)
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(1)

@@ -1,0 +1,209 @@
+"""`vitab run --on slurm`: what is missing becomes jobs. Sending returns; any later `vitab` finds them again."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import lease, plan
+from bench.errors import UserError
+from bench.record import TRAIN
+from bench.store import Snapshot, Store
+from bench.work import Work
+from reports.plain import plain_lines
+from slurm import sending
+from slurm.limits import limits
+from slurm.packing import Job, pack, units
+from slurm.request import Request, request, site
+from slurm.sending import Array, Send, Sent
+from vitab import jobs, journal, running
+from vitab.bill import Prices, bill, count, counts, line, within
+from vitab.following import follow
+from vitab.works import Selection, selections, works
+
+LARGE = 1000
+"""Trainings above which a call that nobody confirmed sends nothing."""
+
+TEXTS = ("partition", "account", "qos", "constraint", "exclude", "comment")
+"""Resources that are texts, whatever they look like."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """Work that is ready to be sent."""
+
+    name: str
+    todo: tuple[Work, ...]
+    waves: list[list[Job]]
+    asked: Request
+    largest: int  # array of the site
+
+
+def main(options: argparse.Namespace) -> int:
+    """The exit code: 0 sent or done, 1 when something failed or was left undone."""
+    here()
+    chosen = selections(options)
+    store = Store(options.store)
+    snapshot = store.read()
+    sent_before: set[str] = set()
+    for round_ in range(running.ROUNDS):
+        todo = _todo(chosen, store, snapshot, retry_failed=options.retry_failed and round_ == 0)
+        if sent_before >= {work.key for work in todo}:
+            break
+        sent_before |= {work.key for work in todo}
+        watched = send(chosen, todo, store, snapshot, options)
+        if watched is None:
+            return 0
+        snapshot = follow(watched, store, snapshot, name=chosen[0].grid.study.name)
+        if options.budget is not None:  # it is spent once
+            break
+    return finish(chosen, store, snapshot, options)
+
+
+def finish(chosen: Sequence[Selection], store: Store, snapshot: Snapshot, options: argparse.Namespace) -> int:
+    """Say what is left and why, print the tables."""
+    left = _todo(chosen, store, snapshot, retry_failed=False)
+    if left:
+        sys.stderr.write(f"{count(len(left), 'piece')} of work not done; the same command sends what is left\n")
+        queue = jobs.look(store)
+        keys = {work.key for work in left}
+        for said in jobs.sentences(queue.of(keys), keys) if queue is not None else ():
+            sys.stderr.write(f"  {said}\n")
+    code = running.show(chosen, store, snapshot, options.form)
+    return 1 if left else code
+
+
+def here() -> None:
+    """Raises UserError where there is no Slurm."""
+    if shutil.which("sbatch") is None:
+        raise UserError(
+            "--on slurm: no Slurm on this machine: sbatch is not on the PATH; send from a login node,"
+            " or leave --on away to run here"
+        )
+
+
+def _todo(chosen: Sequence[Selection], store: Store, snapshot: Snapshot, *, retry_failed: bool) -> list[Work]:
+    wanted = (work for one in chosen for work in works(one, snapshot))
+    return plan.missing(wanted, snapshot, weights_ready=store.weights_ready, retry_failed=retry_failed)
+
+
+def send(
+    chosen: Sequence[Selection], todo: Sequence[Work], store: Store, snapshot: Snapshot, options: argparse.Namespace
+) -> list[Work] | None:
+    """Send what is neither in hand nor in the list of a living job; what to watch then, None where that is not asked.
+
+    Raises UserError with Slurm's own words where it refuses.
+    """
+    queue = jobs.must_look(store)
+    others = jobs.queued(queue, snapshot) | lease.running(store).keys()
+    free = [work for work in todo if work.key not in others]
+    elsewhere = [work for work in todo if work.key in others]
+    sent: list[Work] = []
+    if free:
+        asked = resources(chosen, options)
+        packed = _packed(chosen, free, Prices(snapshot=snapshot, asked=asked), options)
+        if options.dry_run:
+            print("\n" + plain_lines(script(packed, store)).rstrip() if packed.todo else "")
+        elif packed.todo:
+            _confirm(packed, options)
+            _send(packed, chosen, store, options)
+            sent = list(packed.todo)
+    if elsewhere:
+        sys.stderr.write(f"{count(len(elsewhere), 'piece')} of work already with living jobs or in hand: not sent\n")
+    if not todo:
+        sys.stderr.write("nothing missing, nothing to send\n")
+    if options.dry_run:
+        return None
+    if options.detach:
+        sys.stderr.write(f"`vitab status {chosen[0].grid.study.name}` tells how far it is\n" if todo else "")
+        return None
+    return [*sent, *elsewhere]
+
+
+def _packed(chosen: Sequence[Selection], free: Sequence[Work], prices: Prices, options: argparse.Namespace) -> Packed:
+    """Work in jobs, as far as the budget and the queue have room; the bill is said."""
+    largest, most = limits(prices.asked)
+    there = jobs.in_queue()
+    room = prices.asked.jobs if most is None else min(prices.asked.jobs, most - there)
+    if room < 1:
+        raise UserError(
+            f"the queue is full: this user may have {most} jobs in it and has {there};"
+            " the same command sends what is left when there is room"
+        )
+    estimate = plan.estimator(prices.snapshot)
+    paid, unpaid = within(units(free, estimate), prices, options.budget)
+    waves = pack(paid, most_jobs=room, worth_s=60 * prices.asked.job_min) if paid else []
+    name = ", ".join(one.name for one in chosen)
+    out = sys.stdout if options.dry_run else sys.stderr
+    out.write(plain_lines(bill(waves, prices, name=name, largest=largest)) + "\n")
+    if unpaid:
+        dropped = [work for unit in unpaid for work in unit.works]
+        out.write(line("budget", f"{options.budget:g} {prices.unit}: {counts(dropped)} do not fit: not sent") + "\n")
+    todo = tuple(work for unit in paid for work in unit.works)
+    return Packed(name=chosen[0].grid.study.name, todo=todo, waves=waves, asked=prices.asked, largest=largest)
+
+
+def _confirm(packed: Packed, options: argparse.Namespace) -> None:
+    trainings = sum(work.measure == TRAIN for work in packed.todo)
+    if trainings > LARGE and not options.yes:
+        raise UserError(f"{trainings:,} trainings are a large send: --yes sends them, --dry-run shows them")
+
+
+def _send(packed: Packed, chosen: Sequence[Selection], store: Store, options: argparse.Namespace) -> None:
+    sent = sending.prepare(packed.waves, store, packed.asked, study=packed.name, max_array_size=packed.largest)
+    for one in chosen:
+        journal.write(store, one, on="slurm")
+    try:
+        sent = sending.submit(sent, hold=options.hold)
+    except UserError:
+        _forget(sent)
+        raise
+    names = ", ".join(str(array.id) for array in sent.send.arrays)
+    noun = "array" if len(sent.send.arrays) == 1 else "arrays"
+    held = "; held until `scontrol release`" if options.hold else ""
+    sys.stderr.write(f"sent {counts(packed.todo)} in {count(sent.jobs, 'job')}: {noun} {names}{held}\n")
+
+
+def _forget(sent: Sent) -> None:
+    """Remove the folder of a send of which Slurm took nothing."""
+    known = [one for one in sending.sends(Store(Path(sent.send.store))) if one.folder == sent.folder]
+    if all(array.id is None for one in known for array in one.send.arrays):
+        shutil.rmtree(sent.folder, ignore_errors=True)
+
+
+def script(packed: Packed, store: Store) -> str:
+    """The batch script of the first array; the folder that it names would be made when it is sent."""
+    own = tuple(() for _ in packed.waves[0][: packed.largest])
+    array = Array(name=f"vitab-{packed.name}", own=own)
+    send = Send(store=str(store.path), study=packed.name, time="", commit=None, request=packed.asked, arrays=(array,))
+    return sending.script(Sent(folder=sending.root(store) / "FOLDER", send=send), 0)
+
+
+def resources(chosen: Sequence[Selection], options: argparse.Namespace) -> Request:
+    """Of the specs (the largest of each), of the site file, of the command line; the later over the earlier."""
+    specs: dict[str, Any] = {}
+    for one in chosen:
+        for name, value in msgspec.to_builtins(one.grid.study.spec.resources).items():
+            if value is not None and name != "timeout_min":  # of one piece of work: a job does many
+                specs[name] = max(value, specs[name]) if name in specs else value
+    typed: dict[str, Any] = {}
+    for text in options.slurm:
+        name, equals, value = text.partition("=")
+        if not equals or not value:
+            raise UserError(f"--slurm {text}: must be NAME=VALUE, such as --slurm partition=gpu")
+        typed[name] = value if name in TEXTS else _number(value)
+    return request(specs, site().request, typed)
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
