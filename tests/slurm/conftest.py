@@ -24,9 +24,16 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("slurm")
     with ExitStack() as claimed:
         try:
-            yield cluster.up(folder, Settings(port=_free_range(claimed)))
+            yield cluster.up(folder, Settings(port=_free_range(claimed), node_down_s=10))
         finally:
             cluster.purge(folder)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """The first of twenty ports for a cluster of the test's own."""
+    with ExitStack() as claimed:
+        yield _free_range(claimed)
 
 
 @pytest.fixture(autouse=True)
