@@ -126,7 +126,7 @@ def at(folder: Path) -> Cluster:
 def up(folder: Path, wanted: Settings) -> Cluster:
     """Make or take up the cluster in a folder; what runs as wanted is left alone. Raises UserError, Needs."""
     if missing := installing.lacking(wanted):
-        raise Needs(missing)
+        raise Needs(f"this machine lacks {missing}")
     one = Cluster(settings=wanted, places=configuration.places(folder))
     files.check(one.places)
     files.make(wanted, one.places)
