@@ -29,7 +29,7 @@ def main(options: argparse.Namespace) -> int:
     store = Store(options.store)
     snapshot = store.read()
     calls = sent.calls_of(options.study, store)
-    chosen = [_changed(call, options.sets) for call in calls]
+    chosen = [changed(call, options.sets) for call in calls]
     todo = failed(chosen, store, snapshot, kind=kind)
     if not todo:
         of_kind = f" with {options.failed}" if kind else ""
@@ -95,7 +95,7 @@ def _only_execution(sets: list[str]) -> None:
             )
 
 
-def _changed(call: Call, sets: list[str]) -> Selection:
+def changed(call: Call, sets: list[str]) -> Selection:
     """What a call asked for, with other execution fields; it is the same variation of its study still."""
-    changed = sent.selected(msgspec.structs.replace(call, sets=(*call.sets, *sets)))
-    return replace(changed, sets=call.sets)
+    found = sent.selected(msgspec.structs.replace(call, sets=(*call.sets, *sets)))
+    return replace(found, sets=call.sets)

@@ -82,7 +82,12 @@ def _counts(
     todo = plan.missing(every.values(), snapshot, weights_ready=store.weights_ready)
     failures = [record.failure for work in every.values() if (record := plan.failed(work, snapshot))]
     lacks = [record.failure for work in every.values() if (record := plan.lacking(work, snapshot))]
-    held = {key: running[key] for key in every if key in running}
+    held = {
+        key: running[key]
+        for key in every
+        if key in running  # and has not just written its record
+        and all(record.attempt != running[key].attempt for record in snapshot.attempts.get(key, ()))
+    }
     done = sum(
         store.weights_ready(work.key) if work.measure == TRAIN else plan.serving(work, snapshot) is not None
         for work in every.values()
