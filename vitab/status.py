@@ -140,7 +140,8 @@ def _sentence(said: dict[str, Any]) -> str:
             most = sorted(reasons.items(), key=lambda item: -item[1])[:3]
             parts[at] += f" ({', '.join(f'{count} × {reason}' for reason, count in most)})"
     sent = said.get("jobs", {"living": 0, "said": []})
-    if said["waiting"] and not said["active"] and not said["running"] and sent["living"] == 0:
+    here = said["active"] and "again" not in said  # who sent to Slurm may still watch, and does none of it
+    if said["waiting"] and not here and not said["running"] and sent["living"] == 0:
         again = said.get("again", f"vitab run {said['command']}")
         parts.append(f"nobody works on it: `{again}` goes on")
     lines = [f"{name} · " + " · ".join(parts)]
