@@ -102,6 +102,7 @@ class Execution(Frozen):
     device: Literal["cpu", "cuda"] | None = None  # None: the worker's GPU where it has one, else the CPU
     threads: Annotated[int, Meta(ge=1)] = 1  # torch threads: another number gives other bits on a CPU
     micro_batch: Annotated[int, Meta(ge=1)] | None = None  # images at once; the effective batch stays `train.batch`
+    processes: Annotated[int, Meta(ge=1)] = 1  # of a training, one a GPU: each has its share of `train.batch`
     evaluate_batch: Annotated[int, Meta(ge=1)] = 256
     loader_workers: Annotated[int, Meta(ge=0)] = 0
     checkpoint_every_s: Annotated[float, Meta(ge=0)] = 30.0  # seconds between checkpoints; 0: after every step

@@ -17,7 +17,7 @@ from bench.errors import Diverged, Interrupted
 from bench.files import publish
 from bench.images import stable_hash
 from bench.record import Quantity
-from bench.train import check, checkpoint, distill
+from bench.train import check, checkpoint, distill, processes
 from bench.train.augment import augmented
 from bench.train.reproducible import reproducible
 from bench.train.schedule import learning_rate
@@ -40,7 +40,10 @@ def run(trial: Trial, subject: "Subject", watch: "Watch") -> dict[str, Quantity]
     if said is None:
         check(trial)
         with reproducible(trial.execution.threads, subject.device), attention.forced(trial.attention):
-            said = _trained(prepared(trial, subject, subject.weights_folder), watch)
+            with processes.together(trial, subject, watch) as ranks:
+                training = prepared(trial, subject, subject.weights_folder, ranks)
+                steps(training, watch)
+            said = _complete(training, watch)
     subject.bound |= {
         "weights": said.weights,
         "architecture": said.architecture,
@@ -55,49 +58,57 @@ def run(trial: Trial, subject: "Subject", watch: "Watch") -> dict[str, Quantity]
     return quantities
 
 
-def _trained(training: Training, watch: "Watch") -> weights.Done:
-    """All epochs that are left, then what says that the weights are complete."""
-    progress, per_epoch = training.progress, training.steps_per_epoch
+def steps(training: Training, watch: "Watch") -> None:
+    """All epochs that are left. Of several processes, the first alone writes and decides; all end in the same step."""
+    progress, per_epoch, ranks = training.progress, training.steps_per_epoch, training.ranks
     saved_at = time.monotonic()
     while progress.step < training.train.epochs * per_epoch:
         epoch, skip = divmod(progress.step, per_epoch)
         for indices, pixels, labels in batches(training.images, _order(training, epoch)[skip:]):
+            ranks.seed_step(training.seed, progress.step)
             pixels = augmented(training.train.augment, pixels, indices, seed=training.seed, epoch=epoch)
             progress.loss_sum += _step(training, pixels, labels)
             progress.step += 1
-            if progress.step % per_epoch == 0:
+            if progress.step % per_epoch == 0 and ranks.first:
                 _end_epoch(training, watch)
-            stop = watch.stop()
-            if stop or time.monotonic() - saved_at >= training.trial.execution.checkpoint_every_s:
+            stop = ranks.decided(watch.stop(), training.images.device)
+            if ranks.first and (stop or time.monotonic() - saved_at >= training.trial.execution.checkpoint_every_s):
                 _save(training, watch)
                 saved_at = time.monotonic()
             if stop:
                 raise Interrupted
-    return _complete(training, watch)
 
 
 def _order(training: Training, epoch: int) -> "list[Tensor]":
-    """Indices of the images of an epoch, batch by batch: the same for every model that is trained with this seed."""
+    """Indices of the images of an epoch, batch by batch: the same for every model that is trained with this seed.
+
+    Of several processes each gets its share of every batch.
+    """
     import torch
 
     seed = int.from_bytes(stable_hash(f"order {training.seed} {epoch}")[:8], "big") >> 1  # torch's seeds are signed
     order = torch.randperm(len(training.images), generator=torch.Generator().manual_seed(seed))
-    return list(torch.split(order, training.train.batch)[: training.steps_per_epoch])
+    whole = torch.split(order, training.train.batch)[: training.steps_per_epoch]
+    return [training.ranks.share(indices) for indices in whole]
 
 
 def _step(training: Training, pixels: "Tensor", labels: "Tensor") -> float:
     """One step of the optimizer; the mean loss of the batch. Raises Diverged where that is no finite number."""
     import torch
 
-    train, step = training.train, training.progress.step
+    train, step, ranks = training.train, training.progress.step, training.ranks
     at_once = training.trial.execution.micro_batch or len(pixels)
     training.optimizer.zero_grad()
     total = 0.0
     with _observed(training):
-        for part, right in zip(torch.split(pixels, at_once), torch.split(labels, at_once), strict=True):
-            loss = _loss(training, part, right) * (len(part) / len(pixels))
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
+        parts = list(zip(torch.split(pixels, at_once), torch.split(labels, at_once), strict=True))
+        for number, (part, right) in enumerate(parts, 1):
+            with ranks.without_sums(training.forward, last=number == len(parts)):
+                # processes' gradients are averaged: each counts as often as there are processes
+                loss = _loss(training, part, right) * (ranks.count * len(part) / train.batch)
+                loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item() / ranks.count
+    total = ranks.summed(total, training.images.device)
     if not math.isfinite(total):
         raise Diverged(step, training.progress.last_loss)
     training.progress.last_loss = total
@@ -125,7 +136,7 @@ def _loss(training: Training, pixels: "Tensor", labels: "Tensor") -> "Tensor":
     import torch
     from torch.nn import functional as F
 
-    said = training.model(pixels)
+    said = training.forward(pixels)
     hard = F.cross_entropy(said, labels, label_smoothing=training.train.smoothing)
     if training.teacher is None or training.trial.distill is None:
         return hard

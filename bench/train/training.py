@@ -13,6 +13,7 @@ from bench.errors import Invalid
 from bench.files import publish
 from bench.train import checkpoint, distill
 from bench.train.optimizer import adamw
+from bench.train.ranks import ALONE, Ranks, parallel
 from bench.trial import Train, Trial
 
 if TYPE_CHECKING:
@@ -45,12 +46,14 @@ class Training:
     seed: int
     folder: Path
     model: "nn.Module"
+    forward: "nn.Module"  # the same; over several processes, one that sums gradients
     optimizer: "torch.optim.Optimizer"
     teacher: "nn.Module | None"
     images: Feed
     selection: Feed | None
     progress: Progress
     began: float  # on the monotonic clock, seconds
+    ranks: Ranks = ALONE
 
     @property
     def steps_per_epoch(self) -> int:
@@ -63,12 +66,13 @@ class Training:
         return self.progress.seconds + time.monotonic() - self.began
 
 
-def prepared(trial: Trial, subject: "Subject", folder: Path) -> Training:
+def prepared(trial: Trial, subject: "Subject", folder: Path, ranks: Ranks = ALONE) -> Training:
     """A trial at its beginning, or where its checkpoint left it."""
     train, seed, began, device = trial.train, trial.seed, time.monotonic(), subject.device
     assert train is not None
     assert seed is not None
-    publish(folder / weights.TRIAL, msgspec.json.encode(trial))
+    if ranks.first:
+        publish(folder / weights.TRIAL, msgspec.json.encode(trial))
     images, selection = _feed(trial, subject, "train"), _feed(trial, subject, "selection")
     if len(images) < train.batch:
         raise Invalid(f"batch {train.batch} is larger than the {len(images)} training images")
@@ -84,28 +88,36 @@ def prepared(trial: Trial, subject: "Subject", folder: Path) -> Training:
     progress = _resumed(folder, model, optimizer, device) or _begun(model, train, subject.store)
     if taught_by is not None:
         progress.sources["teacher"] = taught_by
+    if ranks.count > 1:
+        ranks.check_same(f"{images.images.fingerprint()} {progress.step}", images.device)
     return Training(
         trial=trial,
         train=train,
         seed=seed,
         folder=folder,
         model=model,
+        forward=parallel(model, ranks),
         optimizer=optimizer,
         teacher=teacher if teacher is None else teacher.to(device),
         images=images,
         selection=selection if len(selection) else None,
         progress=progress,
         began=began,
+        ranks=ranks,
     )
 
 
 def _check_parts_add_up(model: "nn.Module", trial: Trial) -> None:
-    """Refuse micro-batches, which are in no key, where the model would be another with them."""
+    """Refuse parts of a batch, which are in no key, where the model would be another with them.
+
+    Norms that are synchronised over processes (SyncBatchNorm) exist for GPUs alone, and for whole batches alone.
+    """
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    at_once = trial.execution.micro_batch
-    if at_once is None or trial.train is None or at_once >= trial.train.batch:
+    at_once, processes = trial.execution.micro_batch, trial.execution.processes
+    if trial.train is None or (processes == 1 and (at_once is None or at_once >= trial.train.batch)):
         return
+    parts = f"processes {processes}" if processes > 1 else f"micro_batch {at_once}"
     norms = [
         name
         for name, part in model.named_modules()
@@ -113,8 +125,8 @@ def _check_parts_add_up(model: "nn.Module", trial: Trial) -> None:
     ]
     if norms:
         raise Invalid(
-            f"{trial.model.name} normalises over the batch (in {norms[0]}): micro_batch {at_once} would train another "
-            f"model than batch {trial.train.batch} does; leave execution.micro_batch out"
+            f"{trial.model.name} normalises over the batch (in {norms[0]}): {parts} would train another "
+            f"model than batch {trial.train.batch} does; leave execution.{parts.partition(' ')[0]} out"
         )
 
 
