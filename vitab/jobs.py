@@ -18,6 +18,11 @@ from slurm.states import ENDED, JobState
 OUT_OF_MEMORY = ("oom-kill", "oom_kill", "exceeded memory limit", "exceeded job memory limit")
 """What Slurm writes into the log of a job whose own state says no more than that it failed."""
 
+REMEDIES = {
+    "OUT_OF_MEMORY": "`--slurm memory_gb=N` gives a job more memory",
+    "TIMEOUT": "`--slurm timeout_min=N` gives a job more time",
+}
+
 TAIL_BYTES = 4096  # of a log, in which the reason of an end stands
 
 
@@ -155,6 +160,8 @@ def sentences(queue: Queue, left: Collection[str]) -> list[str]:
     if bad:
         parts.append(f"{len(bad)} ended badly ({listed(Counter(reason for _, reason in bad))})")
     lines = ["jobs: " + ", ".join(parts)] if parts else []
+    reasons = {reason for _, reason in bad}
+    lines += [said for reason, said in REMEDIES.items() if ENDED[reason] in reasons]
     silent = [job for job, reason in bad if reason == ENDED["FAILED"] and not job.logs()]
     if silent:
         folder = silent[0].sent.folder.parent
