@@ -24,7 +24,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("slurm")
     with ExitStack() as claimed:
         try:
-            yield cluster.up(folder, Settings(port=_free_range(claimed), node_down_s=10))
+            yield cluster.up(folder, Settings(port=_free_range(claimed), node_down_s=15))
         finally:
             cluster.purge(folder)
 

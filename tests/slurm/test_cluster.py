@@ -128,7 +128,7 @@ def test_a_cluster_beside_another_is_changed_repaired_and_leaves_nothing(slurm, 
     assert more.node_states() == {"n1": "idle", "n2": "idle"}
     assert more.controller.pid != first
 
-    _send(more, "setsid sleep 600 & sleep 600", "--export=NONE")
+    _send(more, "(setsid sleep 600 &); sleep 600", "--export=NONE")
     assert until(LONGEST_S, lambda: len(_started_with(more.mark, "sleep")) == 2)
     for daemon in more.daemons:
         daemon.kill()  # their pid files and sockets stay
