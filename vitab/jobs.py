@@ -160,8 +160,8 @@ def sentences(queue: Queue, left: Collection[str]) -> list[str]:
     if bad:
         parts.append(f"{len(bad)} ended badly ({listed(Counter(reason for _, reason in bad))})")
     lines = ["jobs: " + ", ".join(parts)] if parts else []
-    reasons = {reason for _, reason in bad}
-    lines += [said for reason, said in REMEDIES.items() if ENDED[reason] in reasons]
+    ends = {reason for _, reason in bad}
+    lines += [said for state, said in REMEDIES.items() if ENDED[state] in ends]
     silent = [job for job, reason in bad if reason == ENDED["FAILED"] and not job.logs()]
     if silent:
         folder = silent[0].sent.folder.parent
