@@ -57,8 +57,8 @@ class Life:
 
 
 def settle(folder: Path, store: Store) -> None:
-    """Record what has ended so many jobs of a send that it is not tried again."""
-    lost = _lost(folder, store.read())
+    """Record what has ended so many jobs, of this send or of earlier ones, that it is not tried again."""
+    lost = _lost(folder.parent, store.read())
     if not lost:
         return
     said = _states([job for job, _ in lost])
@@ -71,10 +71,10 @@ def settle(folder: Path, store: Store) -> None:
             _record(works[key], store, began.attempt, _failure(job, said[job]))
 
 
-def _lost(folder: Path, snapshot: Snapshot) -> list[tuple[str, Began]]:
+def _lost(root: Path, snapshot: Snapshot) -> list[tuple[str, Began]]:
     """What the last life of each job began and said no more of, with the job; records are none of it."""
     last: dict[str, Path] = {}
-    for path in sorted((folder / "lives").glob("*.jsonl"), key=lambda path: path.stat().st_mtime):
+    for path in sorted(root.glob("*/lives/*.jsonl"), key=lambda path: path.stat().st_mtime):
         last[path.name.partition(".")[0]] = path
     found = []
     for job, path in last.items():

@@ -22,6 +22,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import numpy as np
+from PIL import Image
 from sweep import HOG, Result, Sweep
 
 from slurm import states
@@ -29,8 +31,8 @@ from slurm.cluster import cluster
 from slurm.cluster.cluster import Cluster
 from slurm.cluster.settings import Settings
 
-LONG = 1500
-"""Epochs that outlast a node that is given up, or a time limit of a minute: some forty seconds of one core."""
+LONG = 500
+"""Epochs that outlast a node that is given up, or a time limit of a minute: some twenty seconds of one idle core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,7 @@ class Fault:
     user_signal: bool = True  # what the site does to what it preempts
     grace_s: int = 0
     design: str = ""
+    images: bool = False  # trained on files, which a loader's processes read
 
 
 FAULTS: dict[str, Fault] = {}
@@ -64,13 +67,13 @@ def preempt(sweep: Sweep) -> None:
     sweep.call("sbatch", "--partition=high", f"--nodes={nodes}", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
 
 
-def preempted(sweep: Sweep, partition: str = "low") -> Result:
+def preempted(sweep: Sweep, **asked: object) -> Result:
     """The sweep gives way while both of its jobs train."""
-    sweep.send(partition=partition)
+    sweep.send(**asked)
     sweep.wait_until_busy()
     preempt(sweep)
     sweep.wait(lambda: "RUNNING" not in sweep.jobs().values(), "the preemption")
-    return sweep.finish(partition=partition)
+    return sweep.finish(**asked)
 
 
 @fault("nothing happens")
@@ -101,12 +104,20 @@ def preempted_without_signal_with_grace(sweep: Sweep) -> Result:
 
 @fault("preempted by cancel, GraceTime 0")
 def preempted_by_cancel(sweep: Sweep) -> Result:
-    return preempted(sweep, "spot")
+    return preempted(sweep, partition="spot")
 
 
 @fault("preempted by cancel, GraceTime 60", grace_s=60)
 def preempted_by_cancel_with_grace(sweep: Sweep) -> Result:
-    return preempted(sweep, "spot")
+    return preempted(sweep, partition="spot")
+
+
+@fault("forked loaders' processes told to go", user_signal=False, images=True, epochs=30)
+def loaders(sweep: Sweep) -> Result:
+    found = preempted(sweep, memory_gb=1.8)  # Slurm counts what the processes of a loader share once for each
+    said = "".join(path.read_text() for path in (sweep.store.path / "logs").glob("*.log"))
+    assert "Traceback" not in said, said
+    return found
 
 
 @fault("time limit, USR2 ahead of it", epochs=LONG)
@@ -341,10 +352,25 @@ def site(folder: Path, one: Fault, port: int) -> Iterator[Cluster]:
     yield cluster.up(folder, wanted)
 
 
-def provoke(name: str, home: Path, one: Cluster) -> Result:
+def images(folder: Path) -> str:
+    """Files of three classes that differ in brightness, and the line of the spec that says where they lie."""
+    random = np.random.default_rng(0)
+    for half, count in (("train", 24), ("val", 8)):
+        for place, name in enumerate(("dark", "grey", "light")):
+            (folder / half / name).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                pixels = random.integers(60 * place, 60 * place + 120, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / half / name / f"{number}.png")
+    return f"data: {{name: imagefolder, set: shades, classes: 3, image: 8, root: {folder}}}"
+
+
+def provoke(name: str, home: Path, one: Cluster, *, epochs: int | None = None) -> Result:
     """One fault in one sweep, in a folder of its own."""
     what = FAULTS[name]
-    return what.provoke(Sweep(cluster=one, folder=home / name, epochs=what.epochs, design=what.design))
+    data = images(home / "shades") if what.images else ""
+    return what.provoke(
+        Sweep(cluster=one, folder=home / name, epochs=epochs or what.epochs, design=what.design, data=data)
+    )
 
 
 def main() -> int:

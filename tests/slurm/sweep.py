@@ -1,7 +1,9 @@
 """A small sweep on a cluster, to which something is done: four trainings in two jobs, counted line by line."""
 
+import hashlib
 import os
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -26,15 +28,17 @@ study: faults
 base:
   model: {name: vit, image: 8, patch: 4, dim: 16, depth: 1, heads: 2}
   data: {name: digits, subset: 0.2}
-  train: {recipe: tiny, epochs: EPOCHS}
-  execution: {checkpoint_every_s: 0.1}
+  train: {recipe: tiny, epochs: EPOCHS, batch: 32}
+  execution: {checkpoint_every_s: 0.1, loader_workers: 2}
 design:
   factorial: {train.lr: [1e-3, 4e-3]}
 seeds: 2
 columns: [params, top1]
 """
 
-HOG = "  one_factor: {model.dim: [3072]}\n"
+HUGE = 3072
+
+HOG = f"  one_factor: {{model.dim: [{HUGE}]}}\n"
 """A row whose weights alone take more memory than its job may have: 2.7 GB with the optimizer's, of 0.9."""
 
 LONGEST_S = 240.0
@@ -62,17 +66,24 @@ class Result:
 class Sweep:
     """One sweep in a folder of its own."""
 
-    cluster: Cluster
+    cluster: Cluster | None  # None: nothing is sent
     folder: Path
-    epochs: int = 60
+    epochs: int = 100
     design: str = ""  # more rows, as lines of the spec
+    data: str = ""  # another line of the spec
     sent: list[Sent] = field(default_factory=list)
     done_before: set[str] = field(default_factory=set)  # keys with a record when something was done to the sweep
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
-        self.spec.write_text(SPEC.replace("EPOCHS", str(self.epochs)).replace("seeds:", self.design + "seeds:"))
-        os.environ["SLURM_CONF"] = str(self.cluster.places.slurm_conf)
+        self.spec.write_text(self.text())
+        if self.cluster is not None:
+            os.environ["SLURM_CONF"] = str(self.cluster.places.slurm_conf)
+
+    def text(self) -> str:
+        """Of the spec: its data, its trainings, its rows."""
+        text = SPEC.replace("EPOCHS", str(self.epochs)).replace("seeds:", self.design + "seeds:")
+        return text.replace("data: {name: digits, subset: 0.2}", self.data) if self.data else text
 
     @property
     def spec(self) -> Path:
@@ -180,13 +191,26 @@ class Sweep:
             lines=len(lines),
             lost=len((all_keys | self.done_before) - {record.key for record in ends}),
             doubled=len(ends) - len(first_end) + len(again),
-            identical=self.table() == undisturbed(self.folder.parent, self.epochs),
+            identical=self.table() == self.undisturbed(),
             failures=tuple(f"{record.failure.kind}: {record.failure.reason}" for record in ends if record.failure),
         )
 
     def table(self) -> str:
-        """What `vitab table` prints."""
+        """What `vitab table` prints of the rows that can be had."""
         return table(self.spec, self.store)
+
+    def undisturbed(self) -> str:
+        """The table of the same sweep that ran here, with nothing done to it; made once a folder."""
+        home = self.folder.parent / f"undisturbed-{hashlib.sha256(self.text().encode()).hexdigest()[:8]}"
+        kept = home / "table.csv"
+        if not kept.exists():
+            home.mkdir()
+            spec, store = home / "faults.yaml", Store(home / "runs")
+            spec.write_text(self.text())
+            wanted = [work for work in works(select(str(spec)), store.read()) if work.trial.model.knobs["dim"] != HUGE]
+            local.run(plan.missing(wanted, store.read(), weights_ready=store.weights_ready), store, workers=2)
+            kept.write_text(table(spec, store))
+        return kept.read_text()
 
     def logs(self) -> str:
         """Everything that the jobs said."""
@@ -244,22 +268,7 @@ class Sweep:
 
 
 def table(spec: Path, store: Store) -> str:
-    """What `vitab table` prints."""
-    import sys
-
-    command = [sys.executable, "-m", "vitab", "table", str(spec), "--store", str(store.path)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=spec.parent).stdout
-
-
-def undisturbed(folder: Path, epochs: int) -> str:
-    """The table of the same sweep that ran here, with nothing done to it; made once in a folder."""
-    home = folder / f"undisturbed-{epochs}"
-    kept = home / "table.txt"
-    if not kept.exists():
-        home.mkdir()
-        spec, store = home / "faults.yaml", Store(home / "runs")
-        spec.write_text(SPEC.replace("EPOCHS", str(epochs)))
-        todo = plan.missing(works(select(str(spec)), store.read()), store.read(), weights_ready=store.weights_ready)
-        local.run(todo, store, workers=2)
-        kept.write_text(table(spec, store))
-    return kept.read_text()
+    """What `vitab table` prints of the rows that can be had, with every digit."""
+    command = [sys.executable, "-m", "vitab", "table", str(spec), "--store", str(store.path), "--as", "csv"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=spec.parent).stdout
+    return "".join(line for line in said.splitlines(keepends=True) if str(HUGE) not in line)
