@@ -70,6 +70,7 @@ bench: $(READY)
 	$(VENV)/bin/python benchmarks/commands.py
 	$(VENV)/bin/python benchmarks/scale.py
 	$(VENV)/bin/python benchmarks/counting.py
+	$(VENV)/bin/python benchmarks/sweeps.py
 
 test-oldest: $(READY_OLDEST) latex
 	@sh .ci/slurm $(OLDEST)
