@@ -27,7 +27,7 @@ from bench.errors import UserError
 from bench.store import Store
 from bench.work import Work
 from bench.worker import Event
-from slurm import lives, sending
+from slurm import distributed, lives, sending
 from slurm.lives import Life
 from slurm.sending import Send
 
@@ -87,17 +87,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     doing = None
     try:
         send, store = opened(folder)
+        place = distributed.place(sending.manifest(folder))
+        if place is not None and place.node > 0:
+            return distributed.follow(place)
         doing = Doing(life=Life(folder), store=store)
         lives.settle(folder, store)
-        outcome = local.run(
-            todo(folder, send, array, index, store),
-            store,
-            workers=max(1, send.request.gpus),
-            on_event=doing.tell,
-            patience_s=PATIENCE_S,
-            grace_s=max(SAVING_S, send.request.warning_s - 2 * SAVING_S),
-            signals=SIGNALS,
-        )
+        with distributed.leading(place):
+            outcome = local.run(
+                todo(folder, send, array, index, store),
+                store,
+                workers=max(1, send.request.gpus) if place is None else 1,
+                on_event=doing.tell,
+                patience_s=PATIENCE_S,
+                grace_s=max(SAVING_S, send.request.warning_s - 2 * SAVING_S),
+                signals=SIGNALS,
+            )
         doing.life.left()
     except UserError as problem:
         sys.stderr.write(f"{problem}\n")
