@@ -100,6 +100,8 @@ def together(trial: Trial, subject: "Subject", watch: "Watch") -> Iterator[Ranks
         except Exception as problem:
             broken = any(library in str(problem).lower() for library in ("gloo", "nccl"))
             why = _why(store, started, count, patience_s=LEAVING_S if broken else 0.0)
+            if why is None and broken and place.nodes > 1:
+                why = f"the connection to another of the {count} processes broke; the logs of the job's nodes say more"
             if why is None:
                 raise
             raise RuntimeError(why) from problem
