@@ -135,9 +135,9 @@ def test_nothing_is_asked_about_nothing(monkeypatch):
 @pytest.mark.parametrize(
     ("state", "life"),
     [
-        *((state, "waiting") for state in WAITING),
-        *((state, "running") for state in RUNNING),
-        *((state, "ended") for state in ENDED),
+        *((state, "waiting") for state in sorted(WAITING)),
+        *((state, "running") for state in sorted(RUNNING)),
+        *((state, "ended") for state in sorted(ENDED)),
         ("SOMETHING_NEW", "unknown"),
     ],
 )
