@@ -29,7 +29,8 @@ from bench.worker import Event, Stop, perform
 TICK_S = 0.5  # between looks at time limits, and at workers that ended without closing their pipe
 POLL_S = 1.0  # between looks at what other submitters hold
 GRACE_S = 3.0  # for a training to save its checkpoint
-DEATHS = 2  # of processes by one piece of work, or of workers before they began: no third try
+DEATHS = 2  # of processes by one piece of work: no third try
+EARLY_DEATHS = 5  # in a row, of workers before they began on anything: they cannot
 
 OnEvent = Callable[[Event, Work], None]
 
@@ -230,7 +231,7 @@ def _bury(run: _Run, slot: Slot) -> None:
         _fail(run, slot, work, Failure(kind="timed_out", reason=f"longer than {work.timeout_s:g} s"))
     elif not slot.attempt:
         run.early_deaths += 1
-        if run.early_deaths >= DEATHS:
+        if run.early_deaths >= EARLY_DEATHS:
             raise UserError(f"workers end before they begin: {_last_line(slot.log)} (log: {slot.log})")
         run.pending = {work.key: work, **run.pending}
     else:
