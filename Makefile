@@ -80,7 +80,8 @@ test-oldest: $(READY_OLDEST) latex
 latex:
 	@sh .ci/latex
 
-# Tests that send jobs bring up a Slurm; without its programs they are skipped (VITAB_REQUIRE=slurm: they fail).
+# Tests that send jobs bring up a Slurm, where VITAB_REQUIRE=slurm asks for it: it is installed where that needs no
+# question, and without it they fail. Otherwise they are skipped and say so.
 slurm: $(READY)
 	@sh .ci/slurm $(VENV)
 
