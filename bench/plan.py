@@ -114,7 +114,7 @@ def estimator(snapshot: Snapshot) -> Callable[[Work], float | None]:
     """
     alike: dict[tuple[Any, ...], list[float]] = {}
     for record in snapshot.records.values():
-        if record.failure is None:
+        if record.failure is None and record.seconds is not None:
             for likeness in _likenesses(record.measure, record.trial):
                 alike.setdefault(likeness, []).append(record.seconds)
     typical = {likeness: statistics.median(seconds) for likeness, seconds in alike.items()}

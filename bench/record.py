@@ -64,8 +64,8 @@ class Record(Frozen, tag_field="event", tag="end"):
     version: int
     attempt: str
     time: str  # ISO 8601, UTC, at the end
-    seconds: Annotated[float, Meta(ge=0, le=LARGEST)]
     trial: Trial
+    seconds: Annotated[float, Meta(ge=0, le=LARGEST)] | None = None  # None: whoever worked on it cannot say any more
     quantities: dict[str, Quantity] = {}
     failure: Failure | None = None
     # Known only at run time. Compared when read (bench/here.py): `weights`, the sha256 of those that were measured, and

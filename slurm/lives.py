@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import lease, machine
+from bench import lease
 from bench.local import DEATHS
 from bench.record import Failure, Record
 from bench.store import Snapshot, Store, now
@@ -105,10 +105,8 @@ def _record(work: Work, store: Store, attempt: str, failure: Failure) -> None:
                     version=work.version,
                     attempt=attempt,
                     time=now(),
-                    seconds=0.0,
                     trial=work.trial,
-                    failure=failure,
-                    environment=machine.environment(),
+                    failure=failure,  # where it was tried and for how long, nobody is left to say
                 )
             )
     finally:

@@ -158,10 +158,12 @@ def _record_line(record: Record, quantity: str) -> str:
     wanted = [name for name in ("timm", "torch") if name in libraries]
     versions = ", ".join(f"{name} {libraries[name]}" for name in wanted)
     seed = "" if record.trial.seed is None else f"seed {record.trial.seed}: "
-    host = record.environment.get("host", "unknown")
+    host = record.environment.get("host", "an unknown machine")
+    took = "" if record.seconds is None else f" in {duration(record.seconds)}"
+    built = f" ({versions})" if versions else ""
     return (
         f"{seed}{said} · {record.measure} v{record.version} on {record.trial.model.name} @ {record.trial.input.image}"
-        f" ({versions}) · {record.time[:10]} in {duration(record.seconds)} on {host} · record {record.key}"
+        f"{built} · {record.time[:10]}{took} on {host} · record {record.key}"
     )
 
 

@@ -107,7 +107,7 @@ def test_lines_that_this_reader_cannot_know_are_named_and_skipped(tmp_path):
     assert snapshot.problems == (
         f"{name}:2: format 2 is unknown here (known: 1); skipped",
         f"{name}:3: format 3 is unknown here (known: 1); skipped",
-        f"{name}:4: broken line (Expected `float`, got `str` - at `$.seconds`); skipped",
+        f"{name}:4: broken line (Expected `float | null`, got `str` - at `$.seconds`); skipped",
         f"{name}:5: broken line; skipped",
         f"{name}:6: broken line; skipped",
     )
