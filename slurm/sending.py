@@ -1,4 +1,4 @@
-"""Sending: packed work to Slurm, as arrays, through submitit's writer of batch scripts.
+"""Sending: packed work becomes a folder that jobs can work from.
 
 Nothing is pickled. A send has a folder beside the store, readable by its user alone: what is to be done
 (`manifest.jsonl`), how it is packed (`send.json`), a copy of our packages as they are now (`code/`), scripts and logs.
@@ -6,52 +6,26 @@ Each job is `python -m slurm.job FOLDER ARRAY`, and its index in the array says 
 """
 
 import contextlib
-import io
 import os
 import re
-import shlex
 import shutil
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from bench import machine
-from bench.errors import Needs, UserError
+from bench.errors import UserError
 from bench.files import publish
 from bench.store import Store, now
 from bench.trial import Frozen
 from bench.work import Work
-from slurm import states
-from slurm.limits import limits as limits
 from slurm.packing import Job
-from slurm.request import Request, site
+from slurm.request import Request
 
 FORMAT = 1
 PACKAGES = ("ablations", "bench", "reports", "slurm", "vitab")
-UNREACHABLE = (
-    "unable to contact slurm controller",
-    "timed out",
-    "connection refused",
-    "connection reset",
-    "connect failure",
-    "communications error",
-    "communication connection failure",
-    "zero bytes were transmitted",
-    "standby mode",
-)
-PATIENCE_S = 120.0
-"""How long a controller that does not answer is asked again: it restarts in seconds."""
-
-SETTLED_S = 5.0
-"""What was asked of a controller that then hung may be done after it has answered something else: ask twice."""
-
-OF_A_JOB = ("SLURM_", "SLURMD_", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
-OF_THE_SITE = ("SLURM_CONF", "SLURM_JWT", "SLURM_CLUSTERS")
 
 
 class Array(Frozen):
@@ -158,168 +132,11 @@ def _keep(folder: Path, send: Send) -> None:
     publish(folder / "send.json", msgspec.json.format(msgspec.json.encode(send), indent=1))
 
 
-def submit(sent: Sent, *, hold: bool = False) -> Sent:
-    """Send what was prepared, array after array; each id is written down as soon as it is known.
-
-    What a submitter that died has sent already is found again by its name. Raises UserError with Slurm's own words
-    where it refuses; what was sent before stays sent.
-    """
-    for program in ("sbatch", "srun"):
-        if shutil.which(program) is None:
-            raise Needs(f"Slurm's {program}, which is not on this machine's PATH")
-    deadline = time.monotonic() + PATIENCE_S
-    while (found := recovered(sent)) is None:
-        if time.monotonic() > deadline:
-            raise UserError("squeue: Slurm's controller does not answer")
-        time.sleep(1)
-    sent = found
-    for number, array in enumerate(sent.send.arrays):
-        if array.id is None:
-            sent = _with_ids(sent, {array.name: _submit(sent, number, hold=hold)})
-    return sent
-
-
-def recovered(sent: Sent) -> Sent | None:
-    """With the ids of arrays that arrived, though nobody wrote it down; None when Slurm does not answer."""
-    names = [array.name for array in sent.send.arrays if array.id is None]
-    if not names:
-        return sent
-    found = _arrived(names, sent.send.time)
-    return None if found is None else _with_ids(sent, found) if found else sent
-
-
-def _arrived(names: Sequence[str], since: str) -> dict[str, str] | None:
-    """The ids of arrays with these names, of the queue or else of accounting; None when the queue does not answer."""
-    queued = states.arrays_called(names)
-    if queued is None:
-        return None
-    left = [name for name in names if name not in queued]
-    return {**(states.arrays_accounted(left, since) if left else {}), **queued}
-
-
-def _with_ids(sent: Sent, ids: dict[str, str]) -> Sent:
+def with_ids(sent: Sent, ids: dict[str, str]) -> Sent:
     arrays = tuple(msgspec.structs.replace(array, id=ids.get(array.name, array.id)) for array in sent.send.arrays)
     sent = Sent(folder=sent.folder, send=msgspec.structs.replace(sent.send, arrays=arrays))
     _keep(sent.folder, sent.send)
     return sent
-
-
-def _submit(sent: Sent, number: int, *, hold: bool) -> str:
-    """The id of an array. When Slurm does not answer it is asked again, once it is clear that nothing arrived."""
-    array, deadline = sent.send.arrays[number], time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return _sbatch(sent, number, hold=hold)
-        except ConnectionError as problem:
-            absent = 0
-            while absent < 2:
-                if time.monotonic() > deadline:
-                    raise UserError(f"sbatch: {problem}") from problem
-                time.sleep(SETTLED_S)
-                known = _arrived([array.name], sent.send.time)
-                if known:
-                    return known[array.name]
-                absent = 0 if known is None else absent + 1
-
-
-def _sbatch(sent: Sent, number: int, *, hold: bool) -> str:
-    """One try. Raises UserError where Slurm refuses, ConnectionError where it may or may not have heard."""
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
-
-    executor = _executor(sent, number, hold=hold)
-    with _outside_of_jobs(), contextlib.redirect_stderr(io.StringIO()):  # submitit says there what it raises
-        try:
-            return str(executor._submit_command(command(sent, number)).job_id)
-        except FailedSubmissionError as problem:  # sent, and its id not understood
-            raise ConnectionError(_refusal(str(problem))) from problem
-        except FailedJobError as problem:
-            said = _refusal(str(problem))
-            if any(sign in said.lower() for sign in UNREACHABLE):
-                raise ConnectionError(said) from problem
-            raise UserError(f"sbatch: {said}") from problem
-
-
-def _executor(sent: Sent, number: int, *, hold: bool) -> Any:
-    import submitit
-
-    executor = submitit.SlurmExecutor(folder=sent.folder / "jobs")
-    executor.update_parameters(**parameters(sent, number, hold=hold))
-    executor.parameters["map_count"] = len(sent.send.arrays[number].own)
-    return executor
-
-
-def script(sent: Sent, number: int, *, hold: bool = False) -> str:
-    """The batch script of an array, as it is or would be sent."""
-    return str(_executor(sent, number, hold=hold)._make_submission_file_text(command(sent, number), uid=""))
-
-
-def parameters(sent: Sent, number: int, *, hold: bool) -> dict[str, Any]:
-    """As submitit calls them, for one array."""
-    array, request = sent.send.arrays[number], sent.send.request
-    parallel, before = _turn(sent.send, number)
-    exports = {"VITAB_COMMIT": sent.send.commit or "", "VITAB_DATA": str(_data())}
-    said = request.parameters() | {
-        "job_name": array.name,
-        "array_parallelism": parallel,
-        "setup": [
-            *site().setup,
-            f'export PYTHONPATH={shlex.quote(str(sent.folder / "code"))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
-            *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
-        ],
-        "additional_parameters": {"requeue": True, **({"hold": True} if hold else {})},
-    }
-    if ids := [str(sent.send.arrays[one].id) for one in (*array.after, *before)]:
-        said["dependency"] = "afterany:" + ":".join(ids)
-    return said
-
-
-def _turn(send: Send, number: int) -> tuple[int, list[int]]:
-    """How many jobs of an array may run at once, and the array of its wave that it waits for.
-
-    Slurm caps each array alone: those of a wave share the cap, and where it is smaller than their number take turns.
-    """
-    array = send.arrays[number]
-    parallel = send.request.parallel
-    if parallel is None:
-        return len(array.own), []
-    wave = [other for other, one in enumerate(send.arrays) if one.after == array.after]
-    place, lanes = wave.index(number), min(parallel, len(wave))
-    share = parallel // lanes + (place % lanes < parallel % lanes)
-    return share, [wave[place - lanes]] if place >= lanes else []
-
-
-def command(sent: Sent, number: int) -> str:
-    """What a job runs; every word is quoted, none comes from a spec."""
-    words = [sys.executable, "-P", "-u", "-m", "slurm.job", str(sent.folder), str(number)]
-    return " ".join(shlex.quote(word) for word in words)
-
-
-def _data() -> Path:
-    return Path(os.environ.get("VITAB_DATA", "data")).absolute()
-
-
-@contextlib.contextmanager
-def _outside_of_jobs() -> Iterator[None]:
-    """A job that sends jobs would give them its own settings; where Slurm is stays known."""
-    inside = "SLURM_JOB_ID" in os.environ
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if inside and name.startswith(OF_A_JOB) and name not in OF_THE_SITE
-    }
-    for name in kept:
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
-
-
-def _refusal(said: str) -> str:
-    """Slurm's own words in one line, of what submitit says over several."""
-    found = re.findall(r"(?:fatal|error): (.+)", said)
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return "; ".join(dict.fromkeys(found[-3:])) or (lines[-1] if lines else "no reason was given")
 
 
 def sends(store: Store) -> list[Sent]:

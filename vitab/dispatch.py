@@ -16,7 +16,7 @@ from bench.record import TRAIN
 from bench.store import Snapshot, Store
 from bench.work import Work
 from reports.plain import plain_lines
-from slurm import sending
+from slurm import sending, submission
 from slurm.limits import limits
 from slurm.packing import Job, pack, units
 from slurm.request import Request, request, site
@@ -159,7 +159,7 @@ def _send(packed: Packed, chosen: Sequence[Selection], store: Store, options: ar
     for one in chosen:
         journal.write(store, one, on="slurm")
     try:
-        sent = sending.submit(sent, hold=options.hold)
+        sent = submission.submit(sent, hold=options.hold)
     except UserError:
         _forget(sent)
         raise
@@ -181,7 +181,7 @@ def script(packed: Packed, store: Store) -> str:
     own = tuple(() for _ in packed.waves[0][: packed.largest])
     array = Array(name=f"vitab-{packed.name}", own=own)
     send = Send(store=str(store.path), study=packed.name, time="", commit=None, request=packed.asked, arrays=(array,))
-    return sending.script(Sent(folder=sending.root(store) / "FOLDER", send=send), 0)
+    return submission.script(Sent(folder=sending.root(store) / "FOLDER", send=send), 0)
 
 
 def resources(chosen: Sequence[Selection], options: argparse.Namespace) -> Request:

@@ -296,10 +296,10 @@ def sender_gone(sweep: Sweep) -> Result:
         [
             sys.executable,
             "-c",
-            "import sys, time, msgspec; from pathlib import Path; from slurm import sending\n"
+            "import sys, time, msgspec; from pathlib import Path; from slurm import sending, submission\n"
             "folder = Path(sys.argv[1]); data = (folder / 'send.json').read_bytes()\n"
             "send = msgspec.json.decode(data, type=sending.Send)\n"
-            "sending.submit(sending.Sent(folder=folder, send=send)); time.sleep(600)",
+            "submission.submit(sending.Sent(folder=folder, send=send)); time.sleep(600)",
             str(sent.folder),
         ]
     )

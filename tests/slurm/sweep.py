@@ -16,7 +16,7 @@ from bench import lease, local, plan
 from bench.record import TRAIN, Record, Start
 from bench.store import Store
 from bench.work import Work
-from slurm import sending, states
+from slurm import sending, states, submission
 from slurm.cluster.cluster import Cluster
 from slurm.packing import pack, units
 from slurm.request import request
@@ -111,7 +111,7 @@ class Sweep:
 
     def send(self, *, hold: bool = False, **asked: object) -> None:
         """Send what is missing."""
-        self.sent.append(sending.submit(self.prepare(**asked), hold=hold))
+        self.sent.append(submission.submit(self.prepare(**asked), hold=hold))
 
     def take_up(self) -> None:
         """Find again what another process sent."""

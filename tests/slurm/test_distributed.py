@@ -8,7 +8,7 @@ from bench import local, plan
 from bench.errors import UserError
 from bench.record import TRAIN
 from bench.store import Store
-from slurm import distributed, sending
+from slurm import distributed, sending, submission
 from slurm.distributed import Place
 from slurm.packing import pack, units
 from slurm.request import request
@@ -104,7 +104,7 @@ def test_two_nodes_train_what_one_process_does(slurm, tmp_path):
     listed = plan.missing(two, spread.read(), weights_ready=spread.weights_ready)
     waves = pack(units(listed, lambda _: 5.0), most_jobs=1, worth_s=60)
     asked = request({"timeout_min": 5, "memory_gb": 1.5, "nodes": 2})
-    sent = sending.submit(sending.prepare(waves, spread, asked, study="spread", max_array_size=101))
+    sent = submission.submit(sending.prepare(waves, spread, asked, study="spread", max_array_size=101))
     job = sent.send.arrays[0].id
     deadline = time.monotonic() + 150
     while _in_queue(job):  # the tasks of both nodes end by themselves

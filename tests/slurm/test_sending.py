@@ -12,7 +12,7 @@ from bench.errors import Needs, UserError
 from bench.store import Store
 from bench.trial import Input, Model, Trial
 from bench.work import Work
-from slurm import sending, states
+from slurm import sending, states, submission
 from slurm.limits import limits
 from slurm.packing import Job
 from slurm.request import Request, request
@@ -53,7 +53,7 @@ def fake(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE", str(folder))
     monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("VITAB_SITE", str(tmp_path / "site.yaml"))
-    monkeypatch.setattr(sending, "SETTLED_S", 0.01)
+    monkeypatch.setattr(submission, "SETTLED_S", 0.01)
     return folder
 
 
@@ -145,13 +145,13 @@ def test_a_store_of_somebody_else_has_a_folder_of_sends_for_each_user(tmp_path, 
 def test_a_study_is_no_part_of_a_path_or_a_shell(tmp_path, fake):
     sent = sending.prepare(waves(1), Store(tmp_path / "runs"), Request(), study="../a b;$(ls)\n", max_array_size=9)
     assert sent.folder.parent == tmp_path / "runs.jobs"
-    assert sending.submit(sent).send.arrays[0].id == "700"
+    assert submission.submit(sent).send.arrays[0].id == "700"
     assert flags((fake / "script.0").read_text())["job-name"] == sent.send.arrays[0].name
     assert set(sent.send.arrays[0].name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
 def test_every_array_is_sent_once_and_its_id_is_written_down(tmp_path, fake):
-    sent = sending.submit(prepared(tmp_path / "runs", waves(3, 1), size=2))
+    sent = submission.submit(prepared(tmp_path / "runs", waves(3, 1), size=2))
     assert [array.id for array in sent.send.arrays] == ["700", "701", "702"]
     assert sending.sends(Store(tmp_path / "runs")) == [sent]
     scripts = [flags((fake / f"script.{number}").read_text()) for number in range(3)]
@@ -161,17 +161,17 @@ def test_every_array_is_sent_once_and_its_id_is_written_down(tmp_path, fake):
         ("0-0%1", "afterany:700:701"),
     ]
     assert all("requeue" in one and "hold" not in one for one in scripts)
-    sending.submit(sent)
+    submission.submit(sent)
     assert calls(fake) == 3
 
 
 def test_nothing_is_pickled(tmp_path, fake):
-    sent = sending.submit(prepared(tmp_path / "runs", waves(3)))
+    sent = submission.submit(prepared(tmp_path / "runs", waves(3)))
     assert [path for path in sent.folder.rglob("*") if path.suffix == ".pkl"] == []
 
 
 def test_jobs_can_be_held(tmp_path, fake):
-    sending.submit(prepared(tmp_path / "runs", waves(1)), hold=True)
+    submission.submit(prepared(tmp_path / "runs", waves(1)), hold=True)
     assert "hold" in flags((fake / "script.0").read_text())
 
 
@@ -186,7 +186,7 @@ def test_jobs_can_be_held(tmp_path, fake):
     ],
 )
 def test_arrays_of_a_wave_share_what_may_run_at_once(tmp_path, fake, parallel, caps, dependencies):
-    sending.submit(prepared(tmp_path / "runs", waves(5), size=2, parallel=parallel))
+    submission.submit(prepared(tmp_path / "runs", waves(5), size=2, parallel=parallel))
     scripts = [flags((fake / f"script.{number}").read_text()) for number in range(3)]
     sizes = ["2", "2", "1"]
     assert [one["array"].partition("%")[2] for one in scripts] == list(map(min, caps, sizes))
@@ -196,13 +196,13 @@ def test_arrays_of_a_wave_share_what_may_run_at_once(tmp_path, fake, parallel, c
 def test_a_lost_answer_is_found_by_name_and_nothing_is_sent_twice(tmp_path, fake):
     (fake / "says.0").write_text(LOST)
     (fake / "arrives.0").touch()
-    sent = sending.submit(prepared(tmp_path / "runs", waves(1)))
+    sent = submission.submit(prepared(tmp_path / "runs", waves(1)))
     assert (sent.send.arrays[0].id, calls(fake)) == ("700", 1)
 
 
 def test_what_did_not_arrive_is_sent_again(tmp_path, fake):
     (fake / "says.0").write_text("sbatch: error: Unable to contact slurm controller (connect failure)\n")
-    sent = sending.submit(prepared(tmp_path / "runs", waves(1)))
+    sent = submission.submit(prepared(tmp_path / "runs", waves(1)))
     assert (sent.send.arrays[0].id, calls(fake)) == ("701", 2)
     assert (fake / "looks").read_text().count("call") == 3  # before it was sent, and twice before it was sent again
 
@@ -210,17 +210,17 @@ def test_what_did_not_arrive_is_sent_again(tmp_path, fake):
 def test_a_silent_queue_is_no_leave_to_send_again(tmp_path, fake, monkeypatch):
     sent = prepared(tmp_path / "runs", waves(1))
     (fake / "says.0").write_text(LOST)
-    monkeypatch.setattr(sending, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(submission, "PATIENCE_S", 0.5)
     monkeypatch.setattr(states, "arrays_called", lambda names: None if calls(fake) else {})
     with pytest.raises(UserError) as problem:
-        sending.submit(sent)
+        submission.submit(sent)
     assert str(problem.value) == "sbatch: Batch job submission failed: Socket timed out on send/recv operation"
     assert calls(fake) == 1
 
 
 def test_an_answer_that_nobody_understands_is_settled_by_name(tmp_path, fake):
     (fake / "answers.0").write_text("Thank you!\n")
-    sent = sending.submit(prepared(tmp_path / "runs", waves(1)))
+    sent = submission.submit(prepared(tmp_path / "runs", waves(1)))
     assert (sent.send.arrays[0].id, calls(fake)) == ("700", 1)
 
 
@@ -228,7 +228,7 @@ def test_what_a_dead_submitter_sent_is_found_and_the_rest_is_sent(tmp_path, fake
     sent = prepared(tmp_path / "runs", waves(1, 1))
     (fake / "queue").write_text(f"555|{sent.send.arrays[0].name}\n")
     (found,) = sending.sends(Store(tmp_path / "runs"))
-    assert [array.id for array in sending.submit(found).send.arrays] == ["555", "700"]
+    assert [array.id for array in submission.submit(found).send.arrays] == ["555", "700"]
     assert flags((fake / "script.0").read_text())["dependency"] == "afterany:555"
 
 
@@ -238,7 +238,7 @@ def test_a_refusal_is_one_line_in_slurms_words_and_what_was_sent_stays_known(tmp
         "sbatch: error: Batch job submission failed: Invalid partition name specified\n"
     )
     with pytest.raises(UserError) as problem:
-        sending.submit(prepared(tmp_path / "runs", waves(1, 1)))
+        submission.submit(prepared(tmp_path / "runs", waves(1, 1)))
     assert str(problem.value) == (
         "sbatch: invalid partition specified: nope; Batch job submission failed: Invalid partition name specified"
     )
@@ -250,7 +250,7 @@ def test_a_refusal_is_one_line_in_slurms_words_and_what_was_sent_stays_known(tmp
 def test_without_slurm_one_line_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Needs, match="Slurm's sbatch, which is not on this machine's PATH"):
-        sending.submit(prepared(tmp_path / "runs", waves(1)))
+        submission.submit(prepared(tmp_path / "runs", waves(1)))
     with pytest.raises(Needs, match="scontrol show config"):
         limits()
 
@@ -262,7 +262,7 @@ def test_lines_of_the_site_and_our_words_reach_the_shell_as_they_are(tmp_path, f
     for path in (tmp_path, tmp_path / "site.yaml"):
         path.chmod(path.stat().st_mode & ~0o022)
     store = tmp_path / "a b" / 'it\'s "q" $(touch pwned) `touch pwned`;touch pwned' / "runs"
-    sent = sending.submit(prepared(store, waves(1), comment="it's $(touch pwned); #x"))
+    sent = submission.submit(prepared(store, waves(1), comment="it's $(touch pwned); #x"))
     (fake / "bin" / "srun").write_text(
         '#!/bin/sh\nprintf "%s\\0" "$@" "$GREETING" "$VITAB_DATA" "$PYTHONPATH" > $FAKE/words\n'
     )
@@ -280,7 +280,7 @@ def test_a_job_that_sends_gives_none_of_its_own_settings_and_keeps_the_way_to_sl
     own = {"SLURM_JOB_ID": "5", "SLURM_CPUS_PER_TASK": "7", "SLURMD_NODENAME": "n1", "CUDA_VISIBLE_DEVICES": "1"}
     for name, value in {**own, "SLURM_CONF": "/etc/of/ours", "SLURM_JWT": "token"}.items():
         monkeypatch.setenv(name, value)
-    sending.submit(prepared(tmp_path / "runs", waves(1)))
+    submission.submit(prepared(tmp_path / "runs", waves(1)))
     given = dict(line.split("=", 1) for line in (fake / "environment.0").read_text().splitlines() if "=" in line)
     assert (given["SLURM_CONF"], given["SLURM_JWT"]) == ("/etc/of/ours", "token")
     assert set(given).isdisjoint(own)
@@ -289,7 +289,7 @@ def test_a_job_that_sends_gives_none_of_its_own_settings_and_keeps_the_way_to_sl
 
 def test_what_the_user_set_for_slurm_outside_of_a_job_is_left(tmp_path, fake, monkeypatch):
     monkeypatch.setenv("SLURM_CPU_BIND", "cores")
-    sending.submit(prepared(tmp_path / "runs", waves(1)))
+    submission.submit(prepared(tmp_path / "runs", waves(1)))
     assert "SLURM_CPU_BIND=cores\n" in (fake / "environment.0").read_text()
 
 

@@ -15,7 +15,7 @@ import pytest
 import slurm as package
 from bench.errors import UserError
 from bench.store import Store
-from slurm import sending, states
+from slurm import sending, states, submission
 from slurm.cluster.cluster import Cluster
 from slurm.limits import limits
 from slurm.packing import pack, units
@@ -37,8 +37,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tests_of_sending import prepared
-from slurm import sending
-sent = sending.submit(prepared(Path(sys.argv[1])), hold=len(sys.argv) > 3)
+from slurm import sending, submission
+sent = submission.submit(prepared(Path(sys.argv[1])), hold=len(sys.argv) > 3)
 print(sent.folder)
 """
 
@@ -89,7 +89,7 @@ def jobs_called(name: str) -> int:
 )
 def test_a_refusal_is_one_line_of_slurms_own(slurm, tmp_path, resources, said):
     with pytest.raises(UserError) as problem:
-        sending.submit(prepared(tmp_path, **resources))
+        submission.submit(prepared(tmp_path, **resources))
     assert said in str(problem.value)
     assert str(problem.value).startswith("sbatch: ")
     assert "\n" not in str(problem.value)
@@ -118,7 +118,7 @@ def test_a_controller_that_is_away_for_20_s_while_it_is_sent_to_gets_it_once(slu
     back = threading.Timer(20, lambda: slurm.controller.up(slurm.environment))
     back.start()
     try:
-        sent = sending.submit(sent, hold=True)
+        sent = submission.submit(sent, hold=True)
     finally:
         back.join()
     (array,) = sent.send.arrays
@@ -130,10 +130,10 @@ def test_a_controller_that_hangs_with_the_send_in_its_hands_gets_it_once(slurm: 
     sent = prepared(tmp_path)
     controller = slurm.controller.pid
     assert controller is not None
-    send, lost = sending._sbatch, []
+    send, lost = submission._sbatch, []
 
     def frozen(*arguments: object, **named: object) -> str:
-        monkeypatch.setattr(sending, "_sbatch", send)
+        monkeypatch.setattr(submission, "_sbatch", send)
         os.kill(controller, signal.SIGSTOP)
         try:
             return send(*arguments, **named)
@@ -141,11 +141,11 @@ def test_a_controller_that_hangs_with_the_send_in_its_hands_gets_it_once(slurm: 
             lost.append(str(problem))
             raise
 
-    monkeypatch.setattr(sending, "_sbatch", frozen)
+    monkeypatch.setattr(submission, "_sbatch", frozen)
     back = threading.Timer(20, lambda: os.kill(controller, signal.SIGCONT))
     back.start()
     try:
-        sent = sending.submit(sent, hold=True)
+        sent = submission.submit(sent, hold=True)
     finally:
         back.join()
     (array,) = sent.send.arrays

@@ -19,7 +19,7 @@ def sent(study):
     found = works(select("small.yaml"), Snapshot())
     waves = [[Job(works=tuple(found[:3]), seconds=1.0), Job(works=tuple(found[3:]), seconds=1.0)]]
     ready = sending.prepare(waves, store, Request(), study="small", max_array_size=10)
-    sending._with_ids(ready, {ready.send.arrays[0].name: "7"})
+    sending.with_ids(ready, {ready.send.arrays[0].name: "7"})
     return store, found
 
 
