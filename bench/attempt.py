@@ -123,6 +123,8 @@ def _missing_weights(key: str, store: Store) -> Exception:
         return Needs(failure.reason)
     if failure.kind == "upstream":
         return Upstream(failure.reason)
+    if failure.kind == "diverged" and failure.value is not None:
+        return Upstream(f"its weights {key} diverged at step {failure.step}, last loss {failure.value:.4g}")
     return Upstream(f"its weights {key}: {failure.kind}: {failure.reason}")
 
 

@@ -6,7 +6,7 @@
     ├── Invalid          a trial that breaks a rule of its model, data or recipe; its row can be kept, with the reason
     └── Needs            data, weights or hardware that this machine does not have
 
-    Diverged             a training whose loss is no number any more: a result, not a mistake of the user's
+    Diverged             a training whose loss has exploded: a result, not a mistake of the user's
     Interrupted          the worker was asked to go: no result at all
 """
 
@@ -30,7 +30,7 @@ class Needs(UserError):
 
 
 class Diverged(Exception):
-    """A training whose loss became infinite or no number."""
+    """A training whose loss became infinite or no number, or ended far above that of a model that says nothing."""
 
     def __init__(self, step: int, value: float | None) -> None:
         super().__init__(f"the loss diverged at step {step}")

@@ -16,8 +16,9 @@ It reads `subject.device` and `subject.store` (weights of other trials lie in `s
 it started from or was taught by, and which kernels computed attention in the first step (with a teacher's). A folder
 that already has `done.json` trains nothing and says the same again.
 
-Raises `Diverged` when the loss of a step is no finite number; `Interrupted` after it saved a checkpoint because
-`watch.stop()` was true; `Needs` for data or weights that are not here; `Invalid` for what cannot be trained.
+Raises `Diverged` when the loss of a step is no finite number, or that of the last weights has exploded;
+`Interrupted` after it saved a checkpoint because `watch.stop()` was true; `Needs` for data or weights that are not
+here; `Invalid` for what cannot be trained.
 `watch.still_mine()` is asked before a checkpoint is replaced; once it is false the training raises `Interrupted`
 and leaves the folder as it is. `watch.progress` hears `epoch`, `epochs`, `train_loss`, `selection_top1` and `seconds`.
 """

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 CURVE = "curve.jsonl"
 
+EXPLODED = 10.0
+"""Times the loss of a model that says nothing: what a training that ends above it came to is no result."""
+
 
 def run(trial: Trial, subject: "Subject", watch: "Watch") -> dict[str, Quantity]:
     """Train a trial into `subject.weights_folder`: see bench/train/__init__.py."""
@@ -105,7 +108,7 @@ def _step(training: Training, pixels: "Tensor", labels: "Tensor") -> float:
         for number, (part, right) in enumerate(parts, 1):
             with ranks.without_sums(training.forward, last=number == len(parts)):
                 # processes' gradients are averaged: each counts as often as there are processes
-                loss = _loss(training, part, right) * (ranks.count * len(part) / train.batch)
+                loss = _loss(training, training.forward(part), part, right) * (ranks.count * len(part) / train.batch)
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item() / ranks.count
     total = ranks.summed(total, training.images.device)
@@ -131,12 +134,14 @@ def _observed(training: Training) -> Iterator[None]:
     training.progress.attention = calls
 
 
-def _loss(training: Training, pixels: "Tensor", labels: "Tensor") -> "Tensor":
-    """The mean over a batch: cross-entropy against smoothed labels, and the teacher's word where there is one."""
+def _loss(training: Training, said: "Tensor", pixels: "Tensor", labels: "Tensor") -> "Tensor":
+    """The mean over a batch: cross-entropy against smoothed labels, and the teacher's word where there is one.
+
+    `said` (B, classes) is what the model says of `pixels` (B, C, S, S).
+    """
     import torch
     from torch.nn import functional as F
 
-    said = training.forward(pixels)
     hard = F.cross_entropy(said, labels, label_smoothing=training.train.smoothing)
     if training.teacher is None or training.trial.distill is None:
         return hard
@@ -180,12 +185,44 @@ def _save(training: Training, watch: "Watch") -> None:
         raise Interrupted
 
 
+def _check_end(training: Training) -> None:
+    """Raise Diverged where the weights that the last step left are no model: nobody has computed a loss of them yet.
+
+    Those of a step too large are finite for long. Of labels, smoothed or not, a model that says the same of every
+    class has the loss ln(classes), and of a teacher's word at most T² times that (Hinton et al., 2015): one that ends
+    at EXPLODED times as much knows less than nothing.
+    """
+    progress, distilled = training.progress, training.trial.distill
+    state = training.model.state_dict()
+    loss = _last_loss(training)
+    if not math.isfinite(loss) or not all(bool(value.isfinite().all()) for value in state.values()):
+        raise Diverged(progress.step, loss if math.isfinite(loss) else progress.last_loss)
+    weighed = 1.0 if distilled is None else 1 - distilled.weight + distilled.weight * distilled.temperature**2
+    if loss > EXPLODED * weighed * math.log(max(2, training.trial.input.classes)):
+        raise Diverged(progress.step, loss)
+
+
+def _last_loss(training: Training) -> float:
+    """The mean loss of the last batch (of this process's share) with the weights as they are; they stay so."""
+    import torch
+    from torch.func import functional_call
+
+    at_once = training.trial.execution.micro_batch or training.train.batch
+    kept = {name: value.clone() for name, value in training.model.named_buffers()}  # running means of norms
+    (_, pixels, labels), *_ = batches(training.images, _order(training, training.train.epochs - 1)[-1:])
+    total = 0.0
+    with torch.no_grad():
+        for part, right in zip(torch.split(pixels, at_once), torch.split(labels, at_once), strict=True):
+            said = functional_call(training.model, kept, (part,))
+            total += _loss(training, said, part, right).item() * len(part) / len(pixels)
+    return total
+
+
 def _complete(training: Training, watch: "Watch") -> weights.Done:
     """The weights, then `done.json`, then nothing that only an unfinished training needs."""
     progress, last = training.progress, training.progress.curve[-1]
+    _check_end(training)
     state = training.model.state_dict()
-    if not all(bool(value.isfinite().all()) for value in state.values()):
-        raise Diverged(progress.step, progress.last_loss)
     written = weights.serialized(state)
     said = weights.Done(
         version=training.train.version,

@@ -224,6 +224,21 @@ def test_weights_that_are_no_numbers_after_the_last_step_are_no_result(digits_tr
     assert raised.value.step == 1
 
 
+@pytest.mark.parametrize(("lr", "lost"), [(100.0, True), (1e35, False)])
+def test_finite_weights_that_know_less_than_nothing_are_no_result(digits_trial, trained, lr, lost):
+    once = {"lr": lr, "min_lr": 0.0, "warmup_epochs": 0, "epochs": 1, "batch": 110}  # a step, of which none sees more
+    with pytest.raises(Diverged) as raised:
+        trained(digits_trial(train=once))
+    assert raised.value.step == 1
+    assert (raised.value.value > 10 * math.log(10)) == lost
+    assert lost or raised.value.value == pytest.approx(math.log(10), abs=0.5)  # of the step itself
+
+
+def test_what_learns_little_is_a_result(digits_trial, trained):
+    left = trained(digits_trial(train={"lr": 0.1, "warmup_epochs": 0, "epochs": 1}))
+    assert left.curve[-1]["train_loss"] > math.log(10)
+
+
 def test_parts_of_a_batch_add_up_to_the_batch(digits_trial, trained, tmp_path):
     whole = trained(digits_trial(), store=tmp_path / "whole")
     parts = trained(digits_trial(execution=Execution(micro_batch=12)), store=tmp_path / "parts")
