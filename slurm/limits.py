@@ -1,16 +1,24 @@
-"""Limits of a site: how large an array may be, how many jobs somebody may have in the queue. Read, never guessed."""
+"""Limits of a site: how large an array may be, how many jobs somebody may have in the queue.
+
+They are read from Slurm; what the user's site file says of them goes before it, and where neither tells, arrays are
+small enough for any site.
+"""
 
 import os
 import pwd
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 
 from bench.errors import Needs
-from slurm.request import Request
+from slurm.request import Request, site
 from slurm.states import ask
 
 LARGEST_ARRAY = 1001
 """Slurm's own MaxArraySize."""
+
+UNKNOWN_ARRAY = 100
+"""Jobs of an array where there is no scontrol to ask. Slurm's own limit is ten times that; few sites lower it more."""
 
 QOS_COLUMNS = ["name", "maxsubmitjobsperuser", "maxsubmitjobsperaccount", "grpsubmitjobs"]
 
@@ -20,16 +28,25 @@ def limits(request: Request | None = None) -> tuple[int, int | None]:
 
     Slurm's MaxArraySize is one more than the largest index, which counts from 0. Raises Needs where Slurm is silent.
     """
+    own = site()
+    largest, most = _told(request or Request())
+    return own.max_array_size or largest, own.max_submitted or most
+
+
+def _told(request: Request) -> tuple[int, int | None]:
+    """What Slurm says of them."""
+    if shutil.which("scontrol") is None:
+        return UNKNOWN_ARRAY, None
     said = ask("scontrol", "show", "config")
     if said is None:
-        raise Needs("Slurm: `scontrol show config` does not answer here")
+        raise Needs("Slurm's controller does not answer (`scontrol show config`); try again later")
     config = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in said.splitlines())}
     size = config.get("MaxArraySize", "")
     enforced = set(config.get("AccountingStorageEnforce", "").lower().split(","))
     largest = max(1, int(size)) if size.isdigit() else LARGEST_ARRAY
     if not enforced & {"limits", "safe"}:  # sites may note limits that they do not keep
         return largest, None
-    return largest, _smallest(_submit_limits(request or Request(), config.get("ClusterName", "")))
+    return largest, _smallest(_submit_limits(request, config.get("ClusterName", "")))
 
 
 def _smallest(numbers: Iterable[str]) -> int | None:

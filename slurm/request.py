@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from bench.errors import UserError, unknown
 from bench.trial import Frozen
+from slurm import trust
 
 # `$` alone would let a line end stand behind a name
 Name = Annotated[
@@ -85,6 +86,8 @@ class Site(Frozen):
 
     request: dict[str, Any] = {}
     setup: list[Line] = []  # lines of shell, such as `module load cuda`
+    max_array_size: Count | None = None  # jobs of an array, and of the user in the queue, in place of what
+    max_submitted: Count | None = None  # Slurm says of them: for sites that do not let it be asked
 
 
 def site_file() -> Path:
@@ -98,12 +101,7 @@ def site() -> Site:
     path = site_file()
     try:
         found = path.resolve(strict=True)
-        for place in (found, found.parent):
-            facts = place.stat()
-            if facts.st_uid not in (0, os.getuid()):
-                raise UserError(f"{path}: {place} belongs to somebody else, and its lines are run")
-            if facts.st_mode & 0o022:
-                raise UserError(f"{path}: others may write {place}, and its lines are run; chmod go-w {place}")
+        trust.check(found, "its lines are run")
         said = msgspec.convert(yaml.safe_load(found.read_text(encoding="utf-8")) or {}, Site)
     except FileNotFoundError:
         return Site()

@@ -6,10 +6,11 @@ Each job is `python -m slurm.job FOLDER ARRAY`, and its index in the array says 
 """
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from bench.files import publish
 from bench.store import Store, now
 from bench.trial import Frozen
 from bench.work import Work
+from slurm import trust
 from slurm.packing import Job
 from slurm.request import Request
 
@@ -102,18 +104,37 @@ def prepare(waves: Sequence[Sequence[Job]], store: Store, request: Request, *, s
     return Sent(folder=folder, send=send)
 
 
-def _folder(store: Store, name: str) -> Path:
-    """A new one, that nobody else can read or write. Raises UserError."""
-    folder = root(store) / name
+def made_root(store: Store) -> Path:
+    """The same, there, and such that nobody else changes what jobs run. Raises UserError where that cannot be."""
+    folder = root(store)
     if bad := sorted({letter for letter in str(folder) if letter in "%\\:" or not letter.isprintable()}):
         said = " ".join(repr(letter) for letter in bad)
         raise UserError(f"store {str(store.path)!r}: Slurm jobs need a path without {said}")
     store.folder("records")
+    trust.check(folder, "jobs run what lies there")
     try:
-        root(store).mkdir(mode=0o700, parents=True, exist_ok=True)
-        facts = root(store).stat()
-        if facts.st_uid != os.getuid() or facts.st_mode & 0o022:
-            raise UserError(f"{root(store)}: others may write it, and jobs run what lies there; chmod go-w it")
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as problem:
+        raise UserError(f"{folder}: {(problem.strerror or str(problem)).lower()}") from problem
+    return folder
+
+
+@contextlib.contextmanager
+def alone(store: Store) -> Iterator[None]:
+    """One sender of a user's at a time, so that the next finds in the queue what the one before has sent.
+
+    Where a file system keeps no locks they do not wait for each other: leases see to it that nothing runs twice.
+    """
+    with (made_root(store) / ".lock").open("ab") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _folder(store: Store, name: str) -> Path:
+    """A new one, that nobody else can read or write. Raises UserError."""
+    folder = made_root(store) / name
+    try:
         folder.mkdir(mode=0o700)
         (folder / "jobs").mkdir()
     except OSError as problem:
@@ -133,6 +154,7 @@ def _keep(folder: Path, send: Send) -> None:
 
 
 def with_ids(sent: Sent, ids: dict[str, str]) -> Sent:
+    """The same with what Slurm calls its arrays, by their names; written down."""
     arrays = tuple(msgspec.structs.replace(array, id=ids.get(array.name, array.id)) for array in sent.send.arrays)
     sent = Sent(folder=sent.folder, send=msgspec.structs.replace(sent.send, arrays=arrays))
     _keep(sent.folder, sent.send)

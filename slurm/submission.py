@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,12 @@ from bench.errors import Needs, UserError
 from slurm import states
 from slurm.request import site
 from slurm.sending import Send, Sent, with_ids
+
+NEVER = "Requested node configuration is not available"
+"""What Slurm says of jobs that no node could ever take, and of those that a node could which is down or drained."""
+
+IN_SERVICE = {"idle", "mixed", "allocated", "completing", "planned"}
+"""States of nodes that take jobs, now or when their jobs have ended."""
 
 UNREACHABLE = (
     "unable to contact slurm controller",
@@ -46,7 +53,7 @@ def submit(sent: Sent, *, hold: bool = False) -> Sent:
     """Send what was prepared, array after array; each id is written down as soon as it is known.
 
     What a submitter that died has sent already is found again by its name. Raises UserError with Slurm's own words
-    where it refuses; what was sent before stays sent.
+    where it refuses; what was sent before stays sent, and is said.
     """
     for program in ("sbatch", "srun"):
         if shutil.which(program) is None:
@@ -57,10 +64,50 @@ def submit(sent: Sent, *, hold: bool = False) -> Sent:
             raise UserError("squeue: Slurm's controller does not answer")
         time.sleep(1)
     sent = found
+    if all(array.id is None for array in sent.send.arrays):
+        _try(sent)
     for number, array in enumerate(sent.send.arrays):
         if array.id is None:
-            sent = with_ids(sent, {array.name: _submit(sent, number, hold=hold)})
+            try:
+                sent = with_ids(sent, {array.name: _submit(sent, number, hold=hold)})
+            except UserError as problem:
+                raise UserError(f"{problem}{_so_far(sent)}") from problem
     return sent
+
+
+def _try(sent: Sent) -> None:
+    """Raises UserError for jobs that no node could ever take: many sites let them wait for ever."""
+    try:
+        with _outside_of_jobs():
+            tried = subprocess.run(
+                ["sbatch", "--test-only"],
+                input=script(sent, 0),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=states.TIMEOUT_S,
+            )
+    except (OSError, subprocess.TimeoutExpired):
+        return  # it is asked in earnest next
+    if tried.returncode and NEVER in tried.stderr and _all_in_service(sent.send.request.partition):
+        raise UserError(f"sbatch: {NEVER}: no node has what a job asks for (see --dry-run)")
+
+
+def _all_in_service(partition: str | None) -> bool:
+    """Whether no node of a partition is out of service, or is not known to be."""
+    only = [] if partition is None else [f"--partition={partition}"]
+    said = states.ask("sinfo", "--noheader", *only, "--format=%T")
+    return said is not None and {line.rstrip("*~#!%$@^-+") for line in said.split()} <= IN_SERVICE
+
+
+def _so_far(sent: Sent) -> str:
+    """What was sent before a refusal, as the end of a sentence; nothing where nothing was."""
+    taken = [array for array in sent.send.arrays if array.id is not None]
+    if not taken:
+        return ""
+    noun, ids = "array" if len(taken) == 1 else "arrays", ", ".join(str(array.id) for array in taken)
+    jobs = sum(len(array.own) for array in taken)
+    return f"; {jobs} of {sent.jobs} jobs were sent before that ({noun} {ids}), and the same command sends the rest"
 
 
 def recovered(sent: Sent) -> Sent | None:

@@ -1,6 +1,7 @@
 """`vitab run --on slurm`: what is missing becomes jobs. Sending returns; any later `vitab` finds them again."""
 
 import argparse
+import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
@@ -99,20 +100,12 @@ def send(
 
     Raises UserError with Slurm's own words where it refuses.
     """
-    queue = jobs.must_look(store)
-    others = jobs.queued(queue, snapshot) | lease.running(store).keys()
-    free = [work for work in todo if work.key not in others]
-    elsewhere = [work for work in todo if work.key in others]
-    sent: list[Work] = []
-    if free:
-        asked = resources(chosen, options)
-        packed = _packed(chosen, free, Prices(snapshot=snapshot, asked=asked), options)
-        if options.dry_run:
-            print("\n" + plain_lines(script(packed, store)).rstrip() if packed.todo else "")
-        elif packed.todo:
-            _confirm(packed, options)
-            _send(packed, chosen, store, options)
-            sent = list(packed.todo)
+    asked = resources(chosen, options)
+    with sending.alone(store) if todo and not options.dry_run else contextlib.nullcontext():
+        others = jobs.queued(jobs.must_look(store), snapshot) | lease.running(store).keys()
+        free = [work for work in todo if work.key not in others]
+        elsewhere = [work for work in todo if work.key in others]
+        sent = _send_free(chosen, free, store, Prices(snapshot=snapshot, asked=asked), options) if free else []
     if elsewhere:
         sys.stderr.write(f"{count(len(elsewhere), 'piece')} of work already with living jobs or in hand: not sent\n")
     if not todo:
@@ -123,6 +116,21 @@ def send(
         sys.stderr.write(f"`vitab status {chosen[0].grid.study.name}` tells how far it is\n" if todo else "")
         return None
     return [*sent, *elsewhere]
+
+
+def _send_free(
+    chosen: Sequence[Selection], free: Sequence[Work], store: Store, prices: Prices, options: argparse.Namespace
+) -> list[Work]:
+    """Send work that nobody has, or only show what would be sent; what was sent."""
+    packed = _packed(chosen, free, prices, options)
+    if options.dry_run:
+        print("\n" + plain_lines(script(packed, store)).rstrip() if packed.todo else "")
+        return []
+    if not packed.todo:
+        return []
+    _confirm(packed, options)
+    _send(packed, chosen, store, options)
+    return list(packed.todo)
 
 
 def _packed(chosen: Sequence[Selection], free: Sequence[Work], prices: Prices, options: argparse.Namespace) -> Packed:

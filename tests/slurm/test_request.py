@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import UserError
+from slurm import trust
 from slurm.request import Request, Site, request, site, site_file
 
 TEXTS = ("partition", "account", "qos", "constraint", "exclude", "comment")
@@ -183,7 +184,8 @@ def test_another_site_file_can_be_named(site_at, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o664, 0o646])
-def test_a_site_file_that_others_may_write_is_refused(site_at, mode):
+def test_a_site_file_that_others_may_write_is_refused(site_at, mode, monkeypatch):
+    monkeypatch.setattr(trust, "_alone", lambda group: False)
     path = site_at("setup: [ls]")
     path.chmod(mode)
     with pytest.raises(UserError, match=f"others may write {path}, and its lines are run; chmod go-w {path}"):

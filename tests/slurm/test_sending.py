@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from slurm.sending import Sent
 CHECKOUT = Path(package.__file__).resolve().parents[1]
 
 SBATCH = """#!/bin/sh
+[ "$1" = --test-only ] && { cat > $FAKE/tried; cat $FAKE/never >&2 2>/dev/null; exit 1; }
 n=$(cat $FAKE/calls 2>/dev/null | wc -l)
 echo call >> $FAKE/calls
 cp "$1" $FAKE/script.$n
@@ -45,7 +47,13 @@ def fake(tmp_path, monkeypatch):
     """A folder with programs that look like Slurm's, and what they were told."""
     folder = tmp_path / "fake"
     (folder / "bin").mkdir(parents=True)
-    for name, text in {"sbatch": SBATCH, "srun": "#!/bin/sh\n", "squeue": SQUEUE, "sacct": "#!/bin/sh\n"}.items():
+    for name, text in {
+        "sbatch": SBATCH,
+        "srun": "#!/bin/sh\n",
+        "sinfo": "#!/bin/sh\necho idle; echo mixed-\n",
+        "squeue": SQUEUE,
+        "sacct": "#!/bin/sh\n",
+    }.items():
         (folder / "bin" / name).write_text(text)
         (folder / "bin" / name).chmod(0o755)
     for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
@@ -131,8 +139,37 @@ def test_a_store_whose_path_slurm_or_python_would_take_apart_is_refused(tmp_path
 def test_a_folder_of_sends_that_others_may_write_is_refused(tmp_path):
     (tmp_path / "runs.jobs").mkdir()
     (tmp_path / "runs.jobs").chmod(0o777)
-    with pytest.raises(UserError, match="others may write it, and jobs run what lies there"):
+    with pytest.raises(UserError, match=f"others may write {tmp_path}/runs.jobs, and jobs run what lies there; chmod"):
         prepared(tmp_path / "runs", waves(1))
+
+
+def test_what_others_may_rename_is_refused_as_well(tmp_path):
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab").chmod(0o777)
+    with pytest.raises(UserError) as problem:
+        prepared(tmp_path / "lab" / "me" / "runs", waves(1))
+    assert str(problem.value) == (
+        f"{tmp_path}/lab/me/runs.jobs: others may write {tmp_path}/lab, and jobs run what lies there;"
+        f" chmod go-w {tmp_path}/lab, or chmod +t {tmp_path}/lab"
+    )
+    (tmp_path / "lab").chmod(0o1777)
+    assert prepared(tmp_path / "lab" / "me" / "runs", waves(1)).folder.is_dir()
+
+
+def test_of_two_senders_at_once_the_second_waits_for_the_first(tmp_path):
+    order: list[str] = []
+
+    def second() -> None:
+        with sending.alone(Store(tmp_path / "runs")):
+            order.append("second")
+
+    with sending.alone(Store(tmp_path / "runs")):
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(timeout=0.3)
+        order.append("first")
+    other.join(timeout=60)
+    assert order == ["first", "second"]
 
 
 def test_a_store_of_somebody_else_has_a_folder_of_sends_for_each_user(tmp_path, monkeypatch):
@@ -240,18 +277,44 @@ def test_a_refusal_is_one_line_in_slurms_words_and_what_was_sent_stays_known(tmp
     with pytest.raises(UserError) as problem:
         submission.submit(prepared(tmp_path / "runs", waves(1, 1)))
     assert str(problem.value) == (
-        "sbatch: invalid partition specified: nope; Batch job submission failed: Invalid partition name specified"
+        "sbatch: invalid partition specified: nope; Batch job submission failed: Invalid partition name specified;"
+        " 1 of 2 jobs were sent before that (array 700), and the same command sends the rest"
     )
     assert capsys.readouterr() == ("", "")
     (left,) = sending.sends(Store(tmp_path / "runs"))
     assert [array.id for array in left.send.arrays] == ["700", None]
 
 
+def test_what_no_node_could_ever_do_is_refused_before_any_of_it_is_sent(tmp_path, fake):
+    (fake / "never").write_text(f"allocation failure: {submission.NEVER}\n")
+    with pytest.raises(
+        UserError, match=r"^sbatch: Requested node .*: no node has what a job asks for \(see --dry-run\)$"
+    ):
+        submission.submit(prepared(tmp_path / "runs", waves(1), nodes=77))
+    assert calls(fake) == 0
+    (fake / "bin" / "sinfo").write_text("#!/bin/sh\necho idle; echo 'drained*'\n")
+    assert submission.submit(prepared(tmp_path / "runs", waves(1), nodes=77)).send.arrays[0].id == "700"
+    assert flags((fake / "tried").read_text())["nodes"] == "77"
+
+
 def test_without_slurm_one_line_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Needs, match="Slurm's sbatch, which is not on this machine's PATH"):
         submission.submit(prepared(tmp_path / "runs", waves(1)))
-    with pytest.raises(Needs, match="scontrol show config"):
+    assert limits() == (100, None)
+
+
+def test_limits_that_nobody_can_be_asked_for_may_stand_in_the_site_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITAB_SITE", str(tmp_path / "site.yaml"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "site.yaml").write_text("{max_array_size: 10, max_submitted: 20}")
+    assert limits() == (10, 20)
+
+
+def test_a_controller_that_tells_no_limits_is_one_line(fake):
+    (fake / "bin" / "scontrol").write_text("#!/bin/sh\nexit 1\n")
+    (fake / "bin" / "scontrol").chmod(0o755)
+    with pytest.raises(Needs, match=r"controller does not answer \(`scontrol show config`\); try again later"):
         limits()
 
 
