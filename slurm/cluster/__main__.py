@@ -30,8 +30,10 @@ def _do(command: str, folder: Path, options: argparse.Namespace) -> int:
     elif command == "up":
         one = cluster.up(folder, _wanted(folder, options))
         sys.stderr.write(f"the cluster is up; in this shell: export SLURM_CONF={one.places.slurm_conf}\n")
-    elif command in ("down", "purge"):
-        {"down": cluster.down, "purge": cluster.purge}[command](folder)
+    elif command == "down":
+        cluster.down(folder)
+    elif command == "purge":
+        cluster.purge(folder) if options.after is None else cluster.purge_after(folder, options.after)
     elif command == "env":
         print(f"export SLURM_CONF={shlex.quote(str(cluster.at(folder).places.slurm_conf))}")
     elif command == "status":
@@ -79,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "up":
             for field in msgspec.structs.fields(Settings):
                 _add(one, field)
+        elif name == "purge":
+            one.add_argument("--after", type=int, metavar="PID", help="when this process has ended, however it does")
     for name, text in (("kill-node", "end a node's slurmd as a crash would"), ("start-node", "start it again")):
         commands.add_parser(name, help=text).add_argument("node", metavar="NODE")
     return parser

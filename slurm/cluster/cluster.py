@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -129,22 +130,28 @@ def up(folder: Path, wanted: Settings) -> Cluster:
         raise Needs(f"this machine lacks {missing}")
     one = Cluster(settings=wanted, places=configuration.places(folder))
     files.check(one.places)
-    files.make(wanted, one.places)
-    configured = files.configured(wanted, one.places)
-    before = settings.load(folder)
-    if before is not None and (before != wanted or files.differ(configured)):
-        down(folder)
-    settings.save(folder, wanted)
-    files.write(configured)
-    if files.make_database(wanted, one.places, one.environment):
-        _say("made the database")
+    one.places.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with files.alone(folder):
+        files.make(wanted, one.places)
+        configured = files.configured(wanted, one.places)
+        before = settings.load(folder)
+        if before is not None and (before != wanted or files.differ(configured)):
+            _down(folder)
+        settings.save(folder, wanted)
+        files.write(configured)
+        if files.make_database(wanted, one.places, one.environment):
+            _say("made the database")
+        _start(one)
+    return one
+
+
+def _start(one: Cluster) -> None:
     for daemon in one.daemons:
-        if daemon.program == "slurmctld" and wanted.accounting:
+        if daemon.program == "slurmctld" and one.settings.accounting:
             _register(one)
         if daemon.up(one.environment):
             _say(f"started {daemon.name}")
     _wake(one)
-    return one
 
 
 def _register(one: Cluster) -> None:
@@ -184,8 +191,12 @@ def _wake(one: Cluster) -> None:
 
 def down(folder: Path) -> None:
     """End every job and daemon; nothing of the cluster is left running, and nothing is done where none was made."""
-    if settings.load(folder) is None:
-        return
+    if settings.load(folder) is not None:
+        with files.alone(folder):
+            _down(folder)
+
+
+def _down(folder: Path) -> None:
     one = at(folder)
     if "SLURM_JOB_ID" in os.environ and one.mark == f"SLURM_CONF={os.environ.get('SLURM_CONF')}":
         raise UserError("a job cannot take down the cluster that it runs on")
@@ -231,11 +242,31 @@ def _kill(pids: list[int]) -> None:
 
 def purge(folder: Path) -> None:
     """Take it down and remove its folder. Raises UserError for a folder of something else."""
-    if settings.load(folder) is None and folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is no cluster's folder; nothing was removed")
-    down(folder)
-    if folder.exists():
-        shutil.rmtree(folder)
+    if settings.load(folder) is not None:
+        with files.alone(folder):
+            _down(folder)
+            shutil.rmtree(folder)
+    elif folder.exists():
+        if any(folder.iterdir()):
+            raise UserError(f"{folder} is no cluster's folder; nothing was removed")
+        folder.rmdir()
+
+
+def purge_after(folder: Path, pid: int) -> None:
+    """Wait until a process has ended, however it did, and purge."""
+    with contextlib.suppress(ProcessLookupError):
+        process = os.pidfd_open(pid)
+        select.select([process], [], [])
+        os.close(process)
+    purge(folder)
+
+
+def guard(folder: Path) -> None:
+    """Have a cluster purged when this process ends, be it by SIGKILL: daemons know no parent."""
+    after = ["purge", "--after", str(os.getpid())]
+    command = ["setsid", "--fork", sys.executable, "-P", "-m", "slurm.cluster", "--folder", str(folder), *after]
+    nothing = subprocess.DEVNULL
+    subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing, check=True)
 
 
 def status(one: Cluster) -> list[tuple[str, str]]:

@@ -1,10 +1,12 @@
 """What lies in a cluster's folder before its daemons start: configuration, keys, devices and an empty database."""
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.errors import UserError
@@ -30,6 +32,22 @@ def check(places: Places) -> None:
         raise UserError(f"--folder {folder!r}: too long for the sockets in it; allowed: {most} bytes")
     if places.folder.exists() and places.folder.stat().st_uid != os.geteuid():
         raise UserError(f"--folder {folder!r} belongs to another user")
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One call at a time changes the cluster in a folder; the others wait. Raises UserError where it went meanwhile."""
+    try:
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError as problem:
+        raise UserError(f"{folder} was purged meanwhile") from problem
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not folder.exists() or not os.path.samestat(os.fstat(held), folder.stat()):
+            raise UserError(f"{folder} was purged meanwhile")
+        yield
+    finally:
+        os.close(held)
 
 
 def make(settings: Settings, places: Places) -> None:

@@ -23,6 +23,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Four nodes of two cores and two GPUs each, with accounting; gone with the last test."""
     folder = tmp_path_factory.mktemp("slurm")
     with ExitStack() as claimed:
+        cluster.guard(folder)  # a run that is killed takes nothing down
         try:
             yield cluster.up(folder, Settings(port=_free_range(claimed), node_down_s=15))
         finally:

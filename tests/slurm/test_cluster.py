@@ -1,6 +1,7 @@
 """The cluster for tests is a real Slurm: it refuses, preempts and loses nodes as a site's does."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,42 @@ def test_a_cluster_beside_another_is_changed_repaired_and_leaves_nothing(slurm, 
     assert [at for at in ports if listening(at)] == []
     assert _started_with(more.mark) == []
     assert slurm.nodes_up()
+
+
+def test_two_that_take_up_a_cluster_at_once_start_it_once(tmp_path, port):
+    folder = tmp_path / "one"
+    asked = ["up", "--nodes=2", "--gpus=0", "--no-accounting", f"--port={port}"]
+    command_line = [sys.executable, "-P", "-m", "slurm.cluster", "--folder", str(folder), *asked]
+    try:
+        both = [subprocess.Popen(command_line, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        said = [one.communicate(timeout=LONGEST_S)[1].splitlines() for one in both]
+        assert [one.returncode for one in both] == [0, 0]
+        started = ["started munged", "started slurmctld", "started slurmd n1", "started slurmd n2"]
+        up = f"the cluster is up; in this shell: export SLURM_CONF={folder}/etc/slurm.conf"
+        assert sorted(said, key=len) == [[up], [*started, up]]
+    finally:
+        cluster.purge(folder)
+
+
+def test_a_guarded_cluster_ends_with_its_process_though_that_was_killed(tmp_path, port):
+    folder = tmp_path / "guarded"
+    script = (
+        "import sys, time; from pathlib import Path; from slurm.cluster import cluster, settings\n"
+        "folder = Path(sys.argv[1]); cluster.guard(folder)\n"
+        "wanted = settings.Settings(nodes=1, gpus=0, accounting=False, port=int(sys.argv[2]))\n"
+        "cluster.up(folder, wanted); print('up', flush=True); time.sleep(600)"
+    )
+    begun = [sys.executable, "-P", "-c", script, str(folder), str(port)]
+    with subprocess.Popen(begun, stdout=subprocess.PIPE, text=True) as owner:
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == "up\n"
+            mark = cluster.at(folder).mark
+            assert len(_started_with(mark)) >= 3
+        finally:
+            owner.kill()
+    assert until(LONGEST_S, lambda: not folder.exists())
+    assert _started_with(mark) == []
 
 
 def _started_with(mark, name=""):
