@@ -13,7 +13,7 @@ import msgspec
 
 from bench import here, machine, registry
 from bench.errors import Diverged, Needs, UserError
-from bench.record import LARGEST, TRAIN, Failure, Quantity, Record
+from bench.record import LARGEST, TRAIN, Failed, Failure, Quantity, Record
 from bench.store import Snapshot, Store, now
 from bench.subject import Subject
 from bench.work import Work
@@ -76,6 +76,8 @@ def failure_of(problem: BaseException) -> Failure:
     name = type(problem).__name__
     said = lines[0][:LONGEST_REASON] if lines else f"{name} without a reason"
     named = f"{name}: {said}" if lines else name
+    if isinstance(problem, Failed):
+        return problem.failure
     if isinstance(problem, Diverged):
         return Failure(kind="diverged", reason=said, step=problem.step, value=problem.value)
     if isinstance(problem, Needs):

@@ -23,6 +23,7 @@ from bench.errors import UserError
 from bench.record import Failure, Record
 from bench.slot import Slot
 from bench.store import Snapshot, Store, now
+from bench.train import processes
 from bench.work import Work
 from bench.worker import Event, Stop, perform
 
@@ -90,15 +91,12 @@ def run(
     KeyboardInterrupt after SIGINT, when the workers are gone; UserError when they cannot start.
     """
     folder = store.folder("logs")
-    devices = slots.gpus()
+    pending = {work.key: work for work in works}
     places = [
-        Slot(
-            gpu=devices[index % len(devices)] if devices else None,
-            log=folder / f"{machine.host()}-{os.getpid()}-{index}.log",
-        )
-        for index in range(max(1, workers))
+        Slot(gpus=gpus, log=folder / f"{machine.host()}-{os.getpid()}-{index}.log")
+        for index, gpus in enumerate(slots.places(workers, processes.most(pending.values())))
     ]
-    state = _Run(store=store, slots=places, on_event=on_event, pending={work.key: work for work in works})
+    state = _Run(store=store, slots=places, on_event=on_event, pending=pending)
     finished = False
     with _interrupted_by(signals), state.selector:
         try:

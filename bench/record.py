@@ -44,6 +44,14 @@ class Failure(Frozen):
     value: float | None = None  # diverged: the last finite value of the loss
 
 
+class Failed(Exception):
+    """A failure that has its type already: another process of the same work found it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
 class Start(Frozen, tag_field="event", tag="start"):
     """A measurement began. More starts than ends say that something was in flight when its process went."""
 

@@ -26,7 +26,7 @@ from bench.worker import Event
 class Slot:
     """One place for a worker, and what that does now."""
 
-    gpu: str | None = None
+    gpus: str | None = None  # those of its own, as CUDA_VISIBLE_DEVICES names them; None: there are none here
     log: Path = Path(os.devnull)
     process: subprocess.Popen[bytes] | None = None
     events: int = -1  # our end of the pipe that the worker speaks on
@@ -55,7 +55,7 @@ def start(slot: Slot, store: Path) -> None:
             stdout=log,
             stderr=log,
             cwd=store,
-            env=environment(slot.gpu),
+            env=environment(slot.gpus),
             pass_fds=(says, lives),
             start_new_session=True,
         )
@@ -151,8 +151,22 @@ def gpus() -> list[str]:
     return [device.strip() for device in visible.split(",") if device.strip()]
 
 
-def environment(gpu: str | None) -> dict[str, str]:
-    """A worker's environment: ours, with paths that stay true in its folder, one thread, and one GPU."""
+def places(workers: int, each: int) -> list[str | None]:
+    """The GPUs of each slot, where a trial may have `each` processes: so many, and no more slots than such groups.
+
+    Where a slot has one GPU, several may share it; where there are none, as many processes in all as there are
+    workers.
+    """
+    devices = gpus()
+    if not devices:
+        return [None] * max(1, workers // each)
+    groups = [",".join(devices[first : first + each]) for first in range(0, len(devices) - each + 1, each)]
+    count = workers if each == 1 else min(workers, len(groups))
+    return [groups[index % len(groups)] for index in range(max(1, count))]
+
+
+def environment(gpus: str | None) -> dict[str, str]:
+    """A worker's environment: ours, with paths that stay true in its folder, one thread, and its GPUs."""
     root = Path(__file__).resolve().parents[1]
     paths = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     if root not in map(Path, site.getsitepackages()):  # a checkout: the worker runs the code that its parent runs
@@ -162,6 +176,6 @@ def environment(gpu: str | None) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(paths),
         "VITAB_DATA": str(Path(os.environ.get("VITAB_DATA", "data")).absolute()),
     }
-    if gpu is not None:
-        settings |= {"CUDA_VISIBLE_DEVICES": gpu, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # numbered as by nvidia-smi
+    if gpus is not None:
+        settings |= {"CUDA_VISIBLE_DEVICES": gpus, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # numbered as by nvidia-smi
     return {**os.environ, **settings}

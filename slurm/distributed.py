@@ -2,7 +2,8 @@
 
 The task of the first node is the job: it does the list, and its worker is the first process of every training. The
 other tasks only keep processes ready for the next training, and go when the first one is gone: each holds a
-connection to it. Both ports follow from the job's number, so that nothing need be told.
+connection to it, and says there which of its processes was ended and how. Both ports follow from the job's number, so
+that nothing need be told.
 
 Between nodes without GPUs gloo uses the address that a node's own name stands for; where that is a loopback address,
 `setup` of the site file may export GLOO_SOCKET_IFNAME.
@@ -16,12 +17,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench import slot
 from bench.errors import UserError
+from bench.record import TRAIN
+from bench.train import others
 from bench.work import Work
 
 FIRST_PORT, PORTS = 10_000, 20_000
@@ -30,7 +36,10 @@ FIRST_PORT, PORTS = 10_000, 20_000
 COMING_S = 600.0
 """How long a node waits for the first one, whose start may be delayed by a prologue."""
 
-PAUSE_S = 1.0
+PAUSE_S = 0.5
+
+SAID = re.compile(r"\d{1,6} (was ended by SIG\w{1,10}|ended with exit code \d{1,3})\n")
+"""How a node says that a process of its own was ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,26 +47,40 @@ class Place:
     """Where a job's trials of several processes are carried out."""
 
     processes: int  # of each trial
-    nodes: int = 1
-    node: int = 0  # this one
-    host: str = ""  # the first one
-    port: int = 0  # there; processes meet at the next one
+    nodes: int
+    node: int  # this one
+    host: str  # the first one
+    port: int  # there; processes meet at the next one
+
+    @property
+    def ranks(self) -> range:
+        """Processes of this node."""
+        return ranks_of(self.node, self.processes // self.nodes)
+
+
+def ranks_of(node: int, each: int) -> range:
+    """Processes of a node, of which each node has as many."""
+    return range(node * each, (node + 1) * each)
+
+
+def spread(works: Iterable[Work], nodes: int) -> int:
+    """The number of processes of the trials of a job over several nodes; 1 where none has more. Raises UserError."""
+    counts = sorted({work.trial.execution.processes for work in works if work.measure == TRAIN} - {1}) or [1]
+    if len(counts) > 1:
+        raise UserError(f"a job over {nodes} nodes has one number of processes for its trials; here {counts}")
+    if counts[0] > 1 and counts[0] % nodes:
+        raise UserError(f"execution.processes {counts[0]} do not spread evenly over {nodes} nodes")
+    return counts[0]
 
 
 def place(works: Iterable[Work]) -> Place | None:
-    """This task's, as Slurm says; None where no trial has several processes. Raises UserError."""
-    counts = sorted({work.trial.execution.processes for work in works} - {1})
-    if not counts:
-        return None
+    """This task's, as Slurm says; None where no trial is spread over nodes. Raises UserError."""
     nodes = int(os.environ.get("SLURM_NTASKS", "1"))
-    if nodes == 1:
-        return Place(processes=counts[-1])
-    if len(counts) > 1:
-        raise UserError(f"a job over {nodes} nodes has one number of processes for its trials; here {counts}")
-    if counts[0] % nodes:
-        raise UserError(f"execution.processes {counts[0]} do not spread evenly over {nodes} nodes")
+    processes = 1 if nodes == 1 else spread(works, nodes)
+    if processes == 1:
+        return None
     return Place(
-        processes=counts[0],
+        processes=processes,
         nodes=nodes,
         node=int(os.environ.get("SLURM_PROCID", "0")),
         host=_first_host(os.environ.get("SLURM_JOB_NODELIST", "")),
@@ -106,21 +129,53 @@ def _first_host(nodes: str) -> str:
 
 @contextlib.contextmanager
 def leading(here: Place | None) -> Iterator[None]:
-    """What the first task does around its work: say where processes meet, and be there for the other nodes."""
+    """What the first task does around its work: say where processes meet, be there for the other nodes, hear them."""
     if here is None:
         yield
         return
-    os.environ["VITAB_GPUS"] = ",".join(slot.gpus())
-    if here.nodes == 1:
-        yield
-        return
-    os.environ |= {"VITAB_MEETING": f"{here.host}:{here.port + 1}", "VITAB_NODES": str(here.nodes)}
-    with socket.create_server(("", here.port), backlog=here.nodes) as server:  # connections in its queue live with it
-        yield
-        server.settimeout(COMING_S)
-        with contextlib.suppress(TimeoutError):
-            for _ in range(here.nodes - 1):  # a node that comes late must not wait for one that is gone
-                server.accept()[0].close()
+    connections: list[socket.socket] = []
+    all_came = threading.Event()
+    with (
+        tempfile.TemporaryDirectory(prefix="vitab-") as folder,
+        socket.create_server(("", here.port), backlog=here.nodes) as server,
+    ):
+        ends = Path(folder) / "ends"
+        ends.touch()
+        said = {"MEETING": f"{here.host}:{here.port + 1}", "NODES": str(here.nodes), "ENDS": str(ends)}
+        os.environ |= {f"VITAB_{name}": value for name, value in said.items()}
+
+        def welcome() -> None:
+            with contextlib.suppress(OSError):  # the server was closed
+                while len(connections) < here.nodes - 1:
+                    connections.append(server.accept()[0])
+                    threading.Thread(target=_write_down, args=(connections[-1], ends, here), daemon=True).start()
+                all_came.set()
+
+        threading.Thread(target=welcome, daemon=True).start()
+        try:
+            yield
+            all_came.wait(COMING_S)  # a node that comes late must not wait for one that is gone
+        finally:
+            for connection in connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+def _write_down(connection: socket.socket, ends: Path, here: Place) -> None:
+    """Keep what a node says for the worker. Its first line is its number; a node that is gone took its processes."""
+    with contextlib.suppress(OSError), connection.makefile("r", encoding="utf-8", errors="replace") as lines:
+        node = next(lines, "").strip()
+        for line in lines:
+            if SAID.fullmatch(line):
+                _append(ends, line)
+        if node.isdecimal():
+            each = here.processes // here.nodes
+            _append(ends, "".join(f"{rank} {others.LEFT}\n" for rank in ranks_of(int(node), each)))
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
 
 
 def follow(here: Place) -> int:
@@ -129,20 +184,38 @@ def follow(here: Place) -> int:
         signal.signal(number, signal.SIG_IGN)
     from bench.train.processes import peers
 
-    each = here.processes // here.nodes
-    gpus = [*slot.gpus(), *[None] * each][:each]
-    ranks = range(here.node * each, (here.node + 1) * each)
     try:
+        places = list(zip(here.ranks, _gpus(len(here.ranks)), strict=True))
         with _connected(here) as leader:
+            leader.sendall(f"{here.node}\n".encode())
             while True:
-                with peers(list(zip(ranks, gpus, strict=True)), host=here.host, port=here.port + 1) as started:
-                    while any(process.poll() is None for process in started.values()):
-                        _hear(leader)
+                with peers(places, host=here.host, port=here.port + 1) as started:
+                    _until_ended(started, leader, here)
     except ConnectionError:
         return 0
     except UserError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
+
+
+def _gpus(count: int) -> list[str] | list[None]:
+    """Of the processes of this node. Raises UserError."""
+    devices = slot.gpus()
+    if devices and len(devices) < count:
+        raise UserError(f"{count} GPUs, one a process; {len(devices)} on {socket.gethostname()}")
+    return devices[:count] or [None] * count
+
+
+def _until_ended(started: dict[int, subprocess.Popen[bytes]], leader: socket.socket, here: Place) -> None:
+    """Until all processes have ended, or one was ended: that one is said. Raises ConnectionError."""
+    while any(process.poll() is None for process in started.values()):
+        _hear(leader)
+        ends = [(rank, how) for rank, one in started.items() if (how := others.how_it_ended(one.poll()))]
+        for rank, how in ends:
+            sys.stderr.write(f"process {rank} of {here.processes}, on {socket.gethostname()}, {how}\n")
+            leader.sendall(f"{rank} {how}\n".encode())
+        if ends:
+            return
 
 
 def _connected(here: Place) -> socket.socket:

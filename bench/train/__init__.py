@@ -72,6 +72,8 @@ def check(trial: Trial) -> None:
         raise Invalid(f"training is version {VERSION} here and was planned as version {train.version}")
     if train.augment not in AUGMENTATIONS:
         raise Invalid(unknown("augmentation", train.augment, AUGMENTATIONS))
+    if trial.execution.processes > train.batch:
+        raise Invalid(f"batch {train.batch} is too small for {trial.execution.processes} processes, an image each")
     if train.warmup_epochs >= train.epochs:
         raise Invalid(f"warmup_epochs {train.warmup_epochs:g} leaves nothing of {train.epochs} epochs")
     if train.min_lr > train.lr:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,8 +17,8 @@ from bench.batches import batches, logits, share_right
 from bench.errors import Diverged, Interrupted
 from bench.files import publish
 from bench.images import stable_hash
-from bench.record import Quantity
-from bench.train import check, checkpoint, distill, processes
+from bench.record import Failed, Failure, Quantity
+from bench.train import check, checkpoint, distill, others, processes
 from bench.train.augment import augmented
 from bench.train.reproducible import reproducible
 from bench.train.schedule import learning_rate
@@ -43,10 +44,7 @@ def run(trial: Trial, subject: "Subject", watch: "Watch") -> dict[str, Quantity]
     if said is None:
         check(trial)
         with reproducible(trial.execution.threads, subject.device), attention.forced(trial.attention):
-            with processes.together(trial, subject, watch) as ranks:
-                training = prepared(trial, subject, subject.weights_folder, ranks)
-                steps(training, watch)
-            said = _complete(training, watch)
+            said = _trained(trial, subject, watch)
     subject.bound |= {
         "weights": said.weights,
         "architecture": said.architecture,
@@ -59,6 +57,26 @@ def run(trial: Trial, subject: "Subject", watch: "Watch") -> dict[str, Quantity]
     if said.selection_top1 is not None:
         quantities["selection_top1"] = Quantity(samples=(said.selection_top1,), unit="%", better="higher")
     return quantities
+
+
+def _trained(trial: Trial, subject: "Subject", watch: "Watch") -> weights.Done:
+    """By as many processes as the trial says. Where one of them is lost, once more from the checkpoint."""
+    try:
+        return _once(trial, subject, watch)
+    except others.Lost as lost:
+        sys.stderr.write(f"{lost}; once more from the last checkpoint\n")
+    try:
+        return _once(trial, subject, watch)
+    except others.Lost as lost:
+        raise Failed(Failure(kind="killed", reason=f"{lost}; tried twice")) from lost
+
+
+def _once(trial: Trial, subject: "Subject", watch: "Watch") -> weights.Done:
+    assert subject.weights_folder is not None
+    with processes.together(trial, subject, watch) as ranks:
+        training = prepared(trial, subject, subject.weights_folder, ranks)
+        steps(training, watch)
+    return _complete(training, watch)
 
 
 def steps(training: Training, watch: "Watch") -> None:

@@ -8,22 +8,24 @@ when a connection breaks; whether anybody stops is the first process's to say.
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from bench import attention
-from bench.attempt import LONGEST_REASON, Watch
+from bench.attempt import LONGEST_REASON, Watch, failure_of
 from bench.errors import Diverged, Interrupted
 from bench.subject import Subject
-from bench.train import processes
-from bench.train.processes import COMING_S, PROBLEM, SILENT_S, TASK, TOLD, Task, came
+from bench.train import others, processes
+from bench.train.others import COMING_S, PROBLEM, TOLD, came
+from bench.train.processes import SILENT_S, TASK, Task
 from bench.train.ranks import Ranks, joined
 from bench.worker import end_with
 
@@ -48,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     coming = timedelta(seconds=COMING_S)
     store = TCPStore(options.host, options.port, is_master=False, timeout=coming, wait_for_workers=False)
     task = msgspec.json.decode(store.get(TASK), type=Task)
+    others.end_without(store, TASK)
     try:
         follow(task, options.rank, store)
     except (Diverged, Interrupted):  # as in all the others
@@ -79,12 +82,22 @@ def follow(task: Task, rank: int, store: "Store") -> None:
 
 
 def _tell(store: "Store", rank: int, task: Task, problem: Exception) -> None:
-    """Say to the first process what went wrong, in a line, where it still listens and nobody did before."""
-    line = (str(problem).strip().splitlines() or ["without a reason"])[0]
-    said = f"process {rank} of {task.trial.execution.processes}: {type(problem).__name__}: {line}"
+    """Say to the first process what went wrong here, where it still listens and nobody did before."""
+    if others.broken(problem):  # whoever broke the connection is to blame
+        return
+    failure = failure_of(problem)
+    said = f"process {rank} of {task.trial.execution.processes}: {failure.reason}"
+    failure = msgspec.structs.replace(failure, reason=said[:LONGEST_REASON])
     with contextlib.suppress(RuntimeError):
-        store.compare_set(PROBLEM, "", said[:LONGEST_REASON])
+        store.compare_set(PROBLEM, "", msgspec.json.encode(failure).decode())
+
+
+def _end(code: int) -> NoReturn:
+    """At once: a peer has nothing to tidy up, and the first process waits for it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    _end(main())

@@ -5,13 +5,13 @@ The first process opens a store of torch's, says there what is trained, starts i
 there are and `VITAB_MEETING` (host:port) where their processes meet; each node starts its own then.
 """
 
+import math
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench import slot
-from bench.errors import Diverged, Interrupted, Invalid, Needs, UserError
-from bench.train import ranks
-from bench.train.ranks import ALONE, Ranks
+from bench.errors import Diverged, Invalid, Needs, UserError
+from bench.record import TRAIN, Failed
+from bench.train import others
+from bench.train.others import COMING_S, LEAVING_S, Others
+from bench.train.ranks import ALONE, Ranks, joined
 from bench.trial import Frozen, Trial
+from bench.work import Work
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -31,19 +34,11 @@ if TYPE_CHECKING:
     from bench.attempt import Watch
     from bench.subject import Subject
 
-COMING_S = 600.0
-"""How long the first process waits for the others: they import torch and read a file system that may be slow."""
-
 SILENT_S = 1800.0
 """How long a process waits for what another one sends: the first evaluates between two epochs."""
 
-LEAVING_S = 10.0
-"""For a process to end by itself after the last step, or to be seen dead after its connection broke."""
-
-TASK, PROBLEM = "task", "problem"
-
-TOLD = 1
-"""The exit code of a process that said what its problem was."""
+TASK = "task"
+"""Where the first process says what is trained."""
 
 
 class Task(Frozen):
@@ -70,41 +65,58 @@ def meeting() -> Meeting:
     return Meeting(host=host, port=int(port), nodes=int(os.environ.get("VITAB_NODES", "1"))) if host else Meeting()
 
 
+def here(work: Work) -> int:
+    """Processes of a piece of work on this machine: a training's share of those that its trial says."""
+    return math.ceil(work.trial.execution.processes / meeting().nodes) if work.measure == TRAIN else 1
+
+
+def most(works: Iterable[Work]) -> int:
+    """How many processes a slot of this machine is for: the most that any work has for which there are enough GPUs."""
+    devices = len(slot.gpus())
+    fitting = (here(work) for work in works if not devices or work.trial.execution.device != "cpu")
+    return max((count for count in fitting if not devices or count <= devices), default=1)
+
+
+def lacking(works: Iterable[Work]) -> list[Work]:
+    """Trainings with more processes than this machine has GPUs, where it has any: each process wants its own."""
+    devices = len(slot.gpus())
+    return [work for work in works if devices < here(work) and devices and work.trial.execution.device != "cpu"]
+
+
 @contextmanager
 def together(trial: Trial, subject: "Subject", watch: "Watch") -> Iterator[Ranks]:
     """All processes of a training, of which this is the first. They end with it, and it with any of them.
 
-    Raises RuntimeError, in one line that names the process, where one of them died.
+    Raises Lost where one of them was ended, or its connection broke; Failed where one of them says why it cannot.
     """
     count, place = trial.execution.processes, meeting()
     if count == 1:
         yield ALONE
         return
-    ranks.check(trial)
     if count % place.nodes:
         raise Invalid(f"{count} processes do not spread evenly over {place.nodes} nodes")
     gpus = _gpus(count // place.nodes) if subject.device == "cuda" else [None] * (count // place.nodes)
     if place.nodes == 1:
         by_loopback()
+    heard = len(others.said_by_nodes())
     store, port = _opened(place)
     folder = str(subject.weights_folder)
     task = Task(trial=trial, store=str(subject.store), folder=folder, device=subject.device)
     store.set(TASK, msgspec.json.encode(task).decode())
     with peers(list(enumerate(gpus))[1:], host=place.host, port=port) as started:
+        them = Others(store=store, count=count, started=started, heard=heard)
         try:
-            _await(store, started, count, watch)
-            with ranks.joined(Ranks(count=count), store, subject.device, SILENT_S) as mine:
+            others.wait_for(them, watch)
+            with (
+                others.watched(them),
+                joined(Ranks(count=count), store, subject.device, SILENT_S) as mine,
+            ):
                 yield mine
-        except (UserError, Diverged):
+        except (UserError, Diverged, Failed, others.Lost):
             raise
         except Exception as problem:
-            broken = any(library in str(problem).lower() for library in ("gloo", "nccl"))
-            why = _why(store, started, count, patience_s=LEAVING_S if broken else 0.0)
-            if why is None and broken and place.nodes > 1:
-                why = f"the connection to another of the {count} processes broke; the logs of the job's nodes say more"
-            if why is None:
-                raise
-            raise RuntimeError(why) from problem
+            others.explain(them, problem)
+            raise
 
 
 def by_loopback() -> None:
@@ -113,14 +125,12 @@ def by_loopback() -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
 
-def _gpus(count: int) -> list[str | None]:
-    """Devices of the processes of this machine: the worker's own first. Raises Needs where there are too few."""
-    known = [name for name in os.environ.get("VITAB_GPUS", "").split(",") if name] or slot.gpus()
-    own = os.environ.get("CUDA_VISIBLE_DEVICES", known[0] if known else "").split(",")[0]
-    if len(known) < count:
-        raise Needs(f"{count} GPUs, one a process; {len(known)} here")
-    first = known.index(own) if own in known else 0
-    return [known[(first + number) % len(known)] for number in range(count)]
+def _gpus(count: int) -> list[str]:
+    """Devices of the processes of this machine, the worker's own first: its slot's. Raises Needs: there are too few."""
+    mine = slot.gpus()
+    if len(mine) < count:
+        raise Needs(f"{count} GPUs, one a process; {len(mine)} here")
+    return mine[:count]
 
 
 def _opened(place: Meeting) -> "tuple[Store, int]":
@@ -163,41 +173,3 @@ def _leave(started: dict[int, subprocess.Popen[bytes]]) -> None:
     deadline = time.monotonic() + LEAVING_S
     while time.monotonic() < deadline and any(process.poll() is None for process in started.values()):
         time.sleep(0.01)
-
-
-def _await(store: "Store", started: dict[int, subprocess.Popen[bytes]], count: int, watch: "Watch") -> None:
-    """Until every process has come. Raises Interrupted where the worker is asked to go meanwhile."""
-    deadline = time.monotonic() + COMING_S
-    missing = set(range(1, count))
-    while missing := {rank for rank in missing if not store.check([came(rank)])}:
-        if watch.stop():
-            raise Interrupted
-        dead = [rank for rank, process in started.items() if process.poll() is not None]
-        if dead or time.monotonic() > deadline:
-            raise RuntimeError(f"process {min(dead or missing)} of {count} did not come")
-        time.sleep(0.05)
-
-
-def came(rank: int) -> str:
-    """What a process says when it has come."""
-    return f"came {rank}"
-
-
-def _why(store: "Store", started: dict[int, subprocess.Popen[bytes]], count: int, *, patience_s: float) -> str | None:
-    """What became of the other processes, in one line; None where nothing is wrong with them.
-
-    A broken connection is often seen before the end of the process that broke it: hence the patience.
-    """
-    deadline = time.monotonic() + patience_s
-    while True:
-        for rank, process in started.items():
-            code = process.poll()
-            if code is not None and code < 0:
-                return f"process {rank} of {count} was ended by {signal.Signals(-code).name}"
-            if code not in (None, 0, TOLD):
-                return f"process {rank} of {count} ended with exit code {code}"
-        if store.check([PROBLEM]):
-            return store.get(PROBLEM).decode()
-        if time.monotonic() >= deadline:
-            return None
-        time.sleep(0.05)

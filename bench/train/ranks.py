@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from bench.errors import Invalid
 from bench.images import stable_hash
-from bench.trial import Trial
 
 if TYPE_CHECKING:
     import torch
@@ -103,13 +102,6 @@ def parallel(model: "nn.Module", ranks: Ranks) -> "nn.Module":
     from torch.nn.parallel import DistributedDataParallel
 
     return DistributedDataParallel(model)
-
-
-def check(trial: Trial) -> None:
-    """Raise Invalid where a batch has fewer images than there are processes."""
-    count = trial.execution.processes
-    if trial.train is not None and count > trial.train.batch:
-        raise Invalid(f"batch {trial.train.batch} is too small for {count} processes; each needs an image of it")
 
 
 @contextmanager

@@ -4,7 +4,10 @@ import copy
 import hashlib
 import itertools
 import json
+import multiprocessing
+import os
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import msgspec
@@ -17,6 +20,7 @@ from bench import train as recipes
 from bench.attempt import Watch
 from bench.identity import weights_key
 from bench.subject import Subject
+from bench.train import processes
 from bench.trial import Evaluate, Input, Train, Trial
 
 PLUGIN = Path(__file__).parent / "plugin"
@@ -97,6 +101,51 @@ def trained(tmp_path):
         return Left(folder=folder, subject=subject, quantities=quantities, progress=said)
 
     return run
+
+
+PEER = """
+import os, signal
+from bench.train import loop, peer
+taken = loop._step
+def step(training, *batch):
+    if training.progress.step == 2:
+        {act}
+    return taken(training, *batch)
+loop._step = step
+peer._end(peer.main([*arguments, str(alive.fileno())]))
+"""
+
+
+class ForkedPeer:
+    """In place of `python -m bench.train.peer` a process that is forked from one that has imported torch and timm."""
+
+    context = multiprocessing.get_context("forkserver")
+
+    def __init__(self, command, act, pass_fds):
+        alive = Connection(os.dup(*pass_fds), writable=False)
+        variables = {"arguments": command[4:-1], "alive": alive}
+        self.process = self.context.Process(target=exec, args=(PEER.format(act=act), variables))
+        self.process.start()
+        self.kill, self.wait = self.process.kill, self.process.join
+
+    def poll(self):
+        return self.process.exitcode
+
+
+@pytest.fixture
+def forked_peers(monkeypatch):
+    """A function that lets the other processes of trainings come at once; what each does in its third step."""
+    ForkedPeer.context.set_forkserver_preload(["bench.train.loop", "bench.train.peer", "bench.layers.vit"])
+
+    def come(*acts):
+        left = list(acts)
+
+        def start(command, *, pass_fds, **_):
+            return ForkedPeer(command, left.pop(0) if left else "pass", pass_fds)
+
+        monkeypatch.setattr(processes.subprocess, "Popen", start)
+
+    return come
 
 
 @pytest.fixture
