@@ -1,6 +1,7 @@
 """An attempt: one piece of work tried once, and the record of what came of it. Whatever is raised becomes a failure."""
 
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bench import here, machine, registry
+from bench import here, machine, micro_batches, registry
 from bench.errors import Diverged, Needs, UserError
 from bench.record import LARGEST, TRAIN, Failed, Failure, Quantity, Record
 from bench.store import Snapshot, Store, now
@@ -42,18 +43,18 @@ class Upstream(Exception):
 
 
 def attempt(work: Work, store: Store, name: str, watch: Watch) -> Record:
-    """Try a piece of work once. `name` is what the attempt's start line called it."""
+    """Try a piece of work once; a training that may be split, in smaller parts each time that memory runs out.
+
+    `name` is what the attempt's start line called it.
+    """
     began = time.perf_counter()
-    subject = Subject(store=store.path)
-    quantities: dict[str, Quantity] = {}
-    failure = None
-    try:
-        _prepare(work, store, subject)
-        quantities = _train(work, store, subject, watch) if work.measure == TRAIN else _measure(work, subject)
-        _check(quantities, subject)
-    except (Exception, SystemExit) as problem:  # noqa: BLE001 one of the two borders where exceptions end
-        traceback.print_exc()
-        failure = failure_of(problem)
+    planned, work = work, micro_batches.noted(work, store)
+    subject, quantities, failure = _tried(work, store, watch)
+    while failure is not None and failure.kind == "out_of_memory" and _split(work, store, name):
+        work = micro_batches.noted(work, store)
+        subject, quantities, failure = _tried(work, store, watch)
+    if failure is not None and failure.kind == "invalid" and work is not planned:  # in parts: it was none as a whole
+        failure = Failure(kind="out_of_memory", reason=f"no memory for more images at once, and {failure.reason}")
     return Record(
         key=work.key,
         measure=work.measure,
@@ -62,12 +63,39 @@ def attempt(work: Work, store: Store, name: str, watch: Watch) -> Record:
         time=now(),
         seconds=time.perf_counter() - began,
         trial=work.trial,
-        quantities={} if failure else quantities,
+        quantities=quantities,
         failure=failure,
         bound=_sayable(subject.bound),
         environment=machine.environment(),
         artifacts=_sayable(subject.artifacts),
     )
+
+
+def _tried(work: Work, store: Store, watch: Watch) -> tuple[Subject, dict[str, Quantity], Failure | None]:
+    """What came of it: quantities, or a failure."""
+    subject = Subject(store=store.path)
+    try:
+        _prepare(work, store, subject)
+        quantities = _train(work, store, subject, watch) if work.measure == TRAIN else _measure(work, subject)
+        _check(quantities, subject)
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 one of the two borders where exceptions end
+        traceback.print_exc()
+        return subject, {}, failure_of(problem)
+    return subject, quantities, None
+
+
+def _split(work: Work, store: Store, name: str) -> bool:
+    """Whether it goes on in smaller parts; what the larger ones have taken is given back."""
+    if work.measure != TRAIN:
+        return False
+    at_once = micro_batches.images_at_once(work.trial)
+    if not micro_batches.split(work, store, f"{name} with {at_once}"):
+        return False
+    sys.stderr.write(f"no memory for {at_once} images at once: half of them from here on\n")
+    gc.collect()
+    if "torch" in sys.modules:
+        sys.modules["torch"].cuda.empty_cache()  # nothing where no GPU was used
+    return True
 
 
 def failure_of(problem: BaseException) -> Failure:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bench import lease, machine, plan
+from bench import lease, machine, micro_batches, plan
 from bench import slot as slots
 from bench.errors import UserError
 from bench.record import Failure, Record
@@ -233,9 +233,11 @@ def _bury(run: _Run, slot: Slot) -> None:
             raise UserError(f"workers end before they begin: {_last_line(slot.log)} (log: {slot.log})")
         run.pending = {work.key: work, **run.pending}
     else:
-        run.deaths[work.key] += 1
+        failure = _how_it_ended(code, out_of_memory=slots.out_of_memory() > slot.out_of_memory)
+        smaller = failure.kind == "out_of_memory" and micro_batches.split(work, run.store, slot.attempt)
+        run.deaths[work.key] += not smaller
         if run.deaths[work.key] >= DEATHS:
-            _fail(run, slot, work, _how_it_ended(code, out_of_memory=slots.out_of_memory() > slot.out_of_memory))
+            _fail(run, slot, work, failure)
         else:
             run.pending = {work.key: work, **run.pending}
             run.on_event(Event(event="died", key=work.key, attempt=slot.attempt), work)
@@ -259,7 +261,7 @@ def _fail(run: _Run, slot: Slot, work: Work, failure: Failure) -> None:
                 attempt=slot.attempt,
                 time=now(),
                 seconds=time.monotonic() - slot.began,
-                trial=work.trial,
+                trial=micro_batches.noted(work, run.store).trial,
                 failure=failure,
                 environment=machine.environment(),
             )

@@ -102,6 +102,7 @@ class Execution(Frozen):
     device: Literal["cpu", "cuda"] | None = None  # None: the worker's GPU where it has one, else the CPU
     threads: Annotated[int, Meta(ge=1)] = 1  # torch threads: another number gives other bits on a CPU
     micro_batch: Annotated[int, Meta(ge=1)] | None = None  # images at once; the effective batch stays `train.batch`
+    out_of_memory: Literal["fail", "split"] = "fail"  # split: a training goes on with half of its micro-batch
     processes: Annotated[int, Meta(ge=1)] = 1  # of a training, one a GPU: each has its share of `train.batch`
     evaluate_batch: Annotated[int, Meta(ge=1)] = 256
     loader_workers: Annotated[int, Meta(ge=0)] = 0

@@ -28,7 +28,7 @@ from bench.store import Store
 from bench.work import Work
 from bench.worker import Event
 from slurm import distributed, lives, sending
-from slurm.lives import Life
+from slurm.lives import Life, this_job
 from slurm.sending import Send
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if place is not None and place.node > 0:
             return distributed.follow(place)
         doing = Doing(life=Life(folder), store=store)
-        lives.settle(folder, store)
+        lives.settle(folder.parent, sending.manifest(folder), store)
         with distributed.leading(place):
             outcome = local.run(
                 todo(folder, send, array, index, store),
@@ -149,24 +149,17 @@ def _ended(number: int, *, moved: bool) -> int:
     """Go back into the queue, unless Slurm has other plans. Refused is no error: it may have put the job back."""
     _say(f"stopped by {signal.Signals(number).name}; checkpoints are saved")
     code = 128 + number
-    doing = _asked("squeue", "--noheader", f"--jobs={_name()}", "--format=%T")
+    doing = _asked("squeue", "--noheader", f"--jobs={this_job()}", "--format=%T")
     if doing is not None and doing != "RUNNING":  # ended by its user, by its limit, or by a preemption
         _say(f"Slurm says {doing.lower() or 'that it is over'}")
         return code
     if number == signal.SIGUSR2 and not moved:
         _say("nothing came of all its time, not even a checkpoint: it does not go back into the queue by itself")
-    elif _asked("scontrol", "requeue", _name()) is None:
+    elif _asked("scontrol", "requeue", this_job()) is None:
         _say("not put back into the queue; unless Slurm does it, `vitab run … --on slurm` sends the rest again")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     time.sleep(END_S)
     return code
-
-
-def _name() -> str:
-    """This job, as Slurm calls it: the number alone would mean the whole array."""
-    task = os.environ.get("SLURM_ARRAY_TASK_ID")
-    job = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("SLURM_JOB_ID", ""))
-    return f"{job}_{task}" if task else job
 
 
 def _asked(*command: str) -> str | None:

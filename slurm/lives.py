@@ -4,28 +4,29 @@ Slurm ends a job whose memory is used up with SIGKILL, all of it: nobody is left
 the same trial up and end as well. So a job writes down in its send what it begins (`lives/JOB.RESTART.jsonl`), and that
 it left in order. What was begun by a job that neither left in order nor was ended for reasons of Slurm's own (a
 preemption, a lost node, a time limit, its user), and has no record, counts as a death; the second one becomes the
-trial's record, with what Slurm says of the job's steps.
+trial's record, with what Slurm says of the job. A training that may be split goes on in smaller parts instead.
 """
 
+import contextlib
 import os
-import subprocess
-from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from bench import lease
+from bench import lease, micro_batches, plan
 from bench.local import DEATHS
 from bench.record import Failure, Record
 from bench.store import Snapshot, Store, now
 from bench.trial import Frozen
 from bench.work import Work
-from slurm import sending
+from slurm import ends, states
 
 BLAMED = {"FAILED", "OUT_OF_MEMORY", "COMPLETED"}
 """States of jobs that ended by what ran in them."""
 
-ASKING_S = 30.0
+NODE_LOST = {"NODE_FAIL", "BOOT_FAIL"}
 
 
 class Began(Frozen):
@@ -33,19 +34,35 @@ class Began(Frozen):
 
     key: str = ""
     attempt: str = ""
+    time: str = ""  # ISO 8601, UTC
+    node: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """What a job began, and said no more of."""
+
+    began: Began
+    job: str  # as Slurm calls it: 12_3
+    state: str  # Slurm's word for how it ended; nothing where it lives, or Slurm does not say
+
+    @property
+    def blamed(self) -> bool:
+        """Whether the job ended by what ran in it."""
+        return self.state in BLAMED
 
 
 class Life:
     """The file of this job, from one start of it to its end."""
 
     def __init__(self, folder: Path) -> None:
-        job, restart = os.environ.get("SLURM_JOB_ID", "0"), os.environ.get("SLURM_RESTART_COUNT", "0")
-        self.path = folder / "lives" / f"{job}.{restart}.jsonl"
+        restart = os.environ.get("SLURM_RESTART_COUNT", "0")
+        self.path = folder / "lives" / f"{this_job()}.{restart}.jsonl"
         self.path.parent.mkdir(exist_ok=True)
 
     def began(self, key: str, attempt: str) -> None:
         """Write down what is begun."""
-        self._write(Began(key=key, attempt=attempt))
+        self._write(Began(key=key, attempt=attempt, time=now(), node=os.environ.get("SLURMD_NODENAME", "")))
 
     def left(self) -> None:
         """Write down that whatever has no record is to be done again."""
@@ -56,37 +73,85 @@ class Life:
             file.write(msgspec.json.encode(line) + b"\n")
 
 
-def settle(folder: Path, store: Store) -> None:
-    """Record what has ended so many jobs, of this send or of earlier ones, that it is not tried again."""
-    lost = _lost(folder.parent, store.read())
-    if not lost:
-        return
-    said = _states([job for job, _ in lost])
-    blamed = [(job, began) for job, began in lost if said.get(job, {"UNKNOWN"}) & BLAMED]
-    deaths = Counter(began.key for _, began in blamed)
-    works = {work.key: work for work in sending.manifest(folder)}
-    for key, count in deaths.items():
-        if count >= DEATHS and key in works:
-            job, began = [one for one in blamed if one[1].key == key][-1]
-            _record(works[key], store, began.attempt, _failure(job, said[job]))
+def this_job() -> str:
+    """The job that this process is in, as Slurm calls it: the number alone would mean a whole array."""
+    task = os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = os.environ.get("SLURM_ARRAY_JOB_ID", os.environ.get("SLURM_JOB_ID", ""))
+    return f"{job}_{task}" if task else job
 
 
-def _lost(root: Path, snapshot: Snapshot) -> list[tuple[str, Began]]:
-    """What the last life of each job began and said no more of, with the job; records are none of it."""
+def settle(root: Path, works: Iterable[Work], store: Store) -> list[Lost]:
+    """Record what has ended so many jobs, of any send, that it is not tried again; what was lost and is to be.
+
+    A death by want of memory of a training that may be split is none: it is noted for the next attempt.
+    """
+    snapshot = store.read()
+    wanted = {work.key: work for work in works if plan.answer(work, snapshot) is None}
+    open_again: list[Lost] = []
+    deaths: dict[str, list[Lost]] = {}
+    for one in _lost(root, wanted, snapshot):
+        if one.blamed:
+            deaths.setdefault(one.began.key, []).append(one)
+        elif one.state in NODE_LOST:
+            open_again.append(one)
+    for key, ended in deaths.items():
+        work = wanted[key]
+        left = [one for one in ended if not (_memory(one) and micro_batches.split(work, store, one.began.attempt))]
+        if len(left) >= DEATHS:
+            _record(work, store, left[-1].began.attempt, _failure(left))
+        else:
+            open_again += ended
+    return open_again
+
+
+def _lost(root: Path, wanted: dict[str, Work], snapshot: Snapshot) -> list[Lost]:
+    """What the last life of each job began and said no more of, the earliest first, and how the job ended.
+
+    What was tried before a record that no longer answers the work is forgiven it.
+    """
     last: dict[str, Path] = {}
     for path in sorted(root.glob("*/lives/*.jsonl"), key=lambda path: path.stat().st_mtime):
         last[path.name.partition(".")[0]] = path
-    found = []
+    last.pop(this_job(), None)
+    since = {key: max((one.time for one in snapshot.attempts.get(key, ())), default="") for key in wanted}
+    found: list[tuple[str, Path, Began]] = []
     for job, path in last.items():
-        lines = [msgspec.json.decode(line, type=Began) for line in path.read_bytes().splitlines()]
-        if lines and lines[-1].attempt and job != os.environ.get("SLURM_JOB_ID"):
-            attempts = {line.key: line for line in lines if line.key not in snapshot.records}
-            found += [(job, line) for line in attempts.values()]
-    return found
+        lines = list(_lines(path))
+        if lines and lines[-1].attempt:
+            attempts = {line.key: line for line in lines if line.key in wanted and line.time > since[line.key]}
+            found += [(job, path.parents[1], line) for line in attempts.values()]
+    said = states.states(sorted({job.partition("_")[0] for job, _, _ in found})) or {}
+    return [
+        Lost(began=began, job=job, state=_state(folder, job, said))
+        for job, folder, began in sorted(found, key=lambda one: one[2].time)
+    ]
 
 
-def _failure(job: str, said: set[str]) -> Failure:
-    if "OUT_OF_MEMORY" in said:
+def _lines(path: Path) -> Iterable[Began]:
+    """A life, as far as it was written: its job may have been ended within a line."""
+    for line in path.read_bytes().splitlines():
+        with contextlib.suppress(msgspec.DecodeError):
+            yield msgspec.json.decode(line, type=Began)
+
+
+def _state(folder: Path, job: str, said: dict[tuple[str, int], states.JobState]) -> str:
+    """How a job ended: by Slurm's word, or by what it wrote into the job's log and says or knows no more."""
+    array, _, index = job.partition("_")
+    known = said.get((array, int(index or 0)))
+    if known is not None and known.life != "ended":
+        return ""
+    state = "" if known is None else known.state
+    silent = state in ("", "FAILED", "CANCELLED", "FORGOTTEN")
+    return "OUT_OF_MEMORY" if silent and ends.ran_out_of_memory(folder, job) else state
+
+
+def _memory(one: Lost) -> bool:
+    return one.state == "OUT_OF_MEMORY"
+
+
+def _failure(deaths: list[Lost]) -> Failure:
+    job = deaths[-1].job
+    if _memory(deaths[-1]):
         return Failure(kind="out_of_memory", reason=f"it used up the memory of its job twice, lastly of job {job}")
     return Failure(kind="killed", reason=f"its whole job was killed twice, lastly job {job}")
 
@@ -97,7 +162,7 @@ def _record(work: Work, store: Store, attempt: str, failure: Failure) -> None:
     if mine is None:
         return
     try:
-        if work.key not in store.read().records:
+        if plan.answer(work, store.read()) is None:
             store.append(
                 Record(
                     key=work.key,
@@ -105,23 +170,9 @@ def _record(work: Work, store: Store, attempt: str, failure: Failure) -> None:
                     version=work.version,
                     attempt=attempt,
                     time=now(),
-                    trial=work.trial,
+                    trial=micro_batches.noted(work, store).trial,
                     failure=failure,  # where it was tried and for how long, nobody is left to say
                 )
             )
     finally:
         lease.release(mine)
-
-
-def _states(jobs: list[str]) -> dict[str, set[str]]:
-    """Slurm's words for jobs and their steps, where accounting knows them."""
-    command = ["sacct", "--noheader", "--parsable2", f"--jobs={','.join(jobs)}", "--format=JobIDRaw,State"]
-    try:
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=ASKING_S)
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    found: dict[str, set[str]] = {}
-    for line in ran.stdout.splitlines():
-        name, _, state = line.partition("|")
-        found.setdefault(name.partition(".")[0], set()).add(state.partition(" ")[0])
-    return found

@@ -11,19 +11,14 @@ from bench import plan
 from bench.errors import UserError
 from bench.store import Snapshot, Store
 from bench.work import Work
-from slurm import sending, states
+from slurm import ends, sending, states
 from slurm.sending import Sent
 from slurm.states import ENDED, JobState
-
-OUT_OF_MEMORY = ("oom-kill", "oom_kill", "exceeded memory limit", "exceeded job memory limit")
-"""What Slurm writes into the log of a job whose own state says no more than that it failed."""
 
 REMEDIES = {
     "OUT_OF_MEMORY": "`--slurm memory_gb=N` gives a job more memory",
     "TIMEOUT": "`--slurm timeout_min=N` gives a job more time",
 }
-
-TAIL_BYTES = 4096  # of a log, in which the reason of an end stands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +48,7 @@ class Job:
 
     def logs(self) -> list[Path]:
         """What it has written, as far as it has begun."""
-        return sorted((self.sent.folder / "jobs").glob(f"{self.name}_*_log.*"), reverse=True)  # .out before .err
+        return ends.logs(self.sent.folder, self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,10 +134,8 @@ def ended_badly(queue: Queue, left: Collection[str]) -> list[tuple[Job, str]]:
 def why(job: Job) -> str:
     """Why a job ended, in a word or two."""
     state = job.state.state if job.state is not None else ""
-    if state == "FAILED":
-        said = "".join(_tail(path) for path in job.logs()).lower()
-        if any(sign in said for sign in OUT_OF_MEMORY):
-            return ENDED["OUT_OF_MEMORY"]
+    if state == "FAILED" and ends.ran_out_of_memory(job.sent.folder, job.name):
+        return ENDED["OUT_OF_MEMORY"]
     return ENDED.get(state, state.lower())
 
 
@@ -160,8 +153,8 @@ def sentences(queue: Queue, left: Collection[str]) -> list[str]:
     if bad:
         parts.append(f"{len(bad)} ended badly ({listed(Counter(reason for _, reason in bad))})")
     lines = ["jobs: " + ", ".join(parts)] if parts else []
-    ends = {reason for _, reason in bad}
-    lines += [said for state, said in REMEDIES.items() if ENDED[state] in ends]
+    reasons_why = {reason for _, reason in bad}
+    lines += [said for state, said in REMEDIES.items() if ENDED[state] in reasons_why]
     silent = [job for job, reason in bad if reason == ENDED["FAILED"] and not job.logs()]
     if silent:
         folder = silent[0].sent.folder.parent
@@ -172,12 +165,6 @@ def sentences(queue: Queue, left: Collection[str]) -> list[str]:
 def listed(counts: Counter[str]) -> str:
     """3 × Priority, 1 × Resources."""
     return ", ".join(f"{count} × {reason}" for reason, count in counts.most_common())
-
-
-def _tail(path: Path) -> str:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        return file.read().decode(errors="replace")
 
 
 @lru_cache(maxsize=64)
