@@ -1,5 +1,6 @@
 """A training at hand: what is trained, on what, and how far it is; at its beginning or where a checkpoint left it."""
 
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +87,8 @@ def prepared(trial: Trial, subject: "Subject", folder: Path, ranks: Ranks = ALON
     _check_parts_add_up(model, trial)
     optimizer = adamw(model, train)
     progress = _resumed(folder, model, optimizer, device) or _begun(model, train, subject.store)
+    if ranks.first:
+        sys.stderr.write(f"training from step {progress.step}\n")
     if taught_by is not None:
         progress.sources["teacher"] = taught_by
     if ranks.count > 1:

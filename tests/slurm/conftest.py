@@ -1,9 +1,13 @@
 """A real Slurm for the tests that carry the marker `slurm`: one a pytest process, taken up at the first of them."""
 
+import importlib.util
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -28,6 +32,18 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             yield cluster.up(folder, Settings(port=_free_range(claimed), node_down_s=15))
         finally:
             cluster.purge(folder)
+
+
+@pytest.fixture(scope="session")
+def faults() -> ModuleType:
+    """The script beside this file, as a module."""
+    described = importlib.util.spec_from_file_location("faults", Path(__file__).with_name("faults.py"))
+    assert described is not None
+    assert described.loader is not None
+    module = importlib.util.module_from_spec(described)
+    sys.modules["faults"] = module
+    described.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -2,15 +2,18 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import victims
 
 from bench import lease, local, plan
 from bench.record import TRAIN, Record, Start
@@ -18,6 +21,7 @@ from bench.store import Store
 from bench.work import Work
 from slurm import sending, states, submission
 from slurm.cluster.cluster import Cluster
+from slurm.limits import limits
 from slurm.packing import pack, units
 from slurm.request import request
 from slurm.sending import Sent
@@ -53,13 +57,9 @@ class Result:
     lines: int
     lost: int  # keys that had a record and have none, or never got one
     doubled: int  # records after the first of a key, and starts of what had a record
+    anew: int  # starts from the beginning of trainings that had a checkpoint
     identical: bool  # the table, to that of the undisturbed sweep
     failures: tuple[str, ...] = ()
-
-    @property
-    def right(self) -> bool:
-        """Whether nothing was lost, nothing done twice, and nothing came out otherwise."""
-        return self.lost == self.doubled == 0 and self.identical
 
 
 @dataclass(kw_only=True)
@@ -73,6 +73,7 @@ class Sweep:
     data: str = ""  # another line of the spec
     sent: list[Sent] = field(default_factory=list)
     done_before: set[str] = field(default_factory=set)  # keys with a record when something was done to the sweep
+    saved_before: set[str] = field(default_factory=set)  # keys with a checkpoint then
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
@@ -107,15 +108,12 @@ class Sweep:
         """What `vitab run --on slurm` writes before it sends."""
         layer = {"partition": "low", "timeout_min": 10, "memory_gb": 0.9} | asked
         waves = pack(units(self.missing(), lambda work: 60.0), most_jobs=jobs, worth_s=60.0)
-        return sending.prepare(waves, self.store, request(layer), study="faults", max_array_size=100)
+        largest = 100 if self.cluster is None else limits()[0]
+        return sending.prepare(waves, self.store, request(layer), study="faults", max_array_size=largest)
 
-    def send(self, *, hold: bool = False, **asked: object) -> None:
+    def send(self, *, jobs: int = 2, hold: bool = False, **asked: object) -> None:
         """Send what is missing."""
-        self.sent.append(submission.submit(self.prepare(**asked), hold=hold))
-
-    def take_up(self) -> None:
-        """Find again what another process sent."""
-        self.sent = sending.sends(self.store)
+        self.sent.append(submission.submit(self.prepare(jobs=jobs, **asked), hold=hold))
 
     @property
     def ids(self) -> list[str]:
@@ -148,6 +146,24 @@ class Sweep:
         self.wait(lambda: len(self.in_flight()) >= count or self.ended(), f"{count} trainings under way")
         assert self.in_flight(), self.logs()[-2000:]
         self.done_before = {record.key for record in self.records()}
+        self.saved_before |= {folder.name for folder in self.in_flight()}
+
+    def running_jobs(self) -> list[str]:
+        """The names of jobs that run."""
+        return [name for name, state in self.jobs().items() if state == "RUNNING"]
+
+    def wait_until_stopped(self) -> None:
+        """Until no job runs: each has ended, or waits to be started again."""
+        self.wait(lambda: not self.running_jobs(), "the end of all jobs' lives")
+
+    def told_to_go(self) -> bool:
+        """Whether every worker has a SIGTERM that it could not yet obey."""
+        return all(victims.is_told_to_go(pid) for pid in self.processes("bench.worker"))
+
+    def warn(self) -> None:
+        """Tell all processes of all jobs what Slurm tells them ahead of an end."""
+        for name in self.running_jobs():
+            self.call("scancel", "--signal=USR2", name)
 
     def ended(self) -> bool:
         """Whether Slurm says that every job is over, and nobody works any more."""
@@ -191,9 +207,22 @@ class Sweep:
             lines=len(lines),
             lost=len((all_keys | self.done_before) - {record.key for record in ends}),
             doubled=len(ends) - len(first_end) + len(again),
+            anew=sum(begun - 1 for key, begun in self.begun(starts).items() if key in self.saved_before),
             identical=self.table() == self.undisturbed(),
             failures=tuple(f"{record.failure.kind}: {record.failure.reason}" for record in ends if record.failure),
         )
+
+    def begun(self, starts: list[Start]) -> Counter[str]:
+        """How often each training began at its first step, by what the workers' logs say."""
+        keys, found = {start.attempt: start.key for start in starts}, Counter[str]()
+        for log in (self.store.path / "logs").glob("*.log"):
+            key = ""
+            for line in log.read_text().splitlines():
+                if line.startswith("--- "):
+                    key = keys.get(line.split()[-1], "")
+                elif line == "training from step 0":
+                    found[key] += 1
+        return found
 
     def table(self) -> str:
         """What `vitab table` prints of the rows that can be had."""
@@ -204,7 +233,7 @@ class Sweep:
         home = self.folder.parent / f"undisturbed-{hashlib.sha256(self.text().encode()).hexdigest()[:8]}"
         kept = home / "table.csv"
         if not kept.exists():
-            home.mkdir()
+            home.mkdir(exist_ok=True)
             spec, store = home / "faults.yaml", Store(home / "runs")
             spec.write_text(self.text())
             wanted = [work for work in works(select(str(spec)), store.read()) if work.trial.model.knobs["dim"] != HUGE]
@@ -235,36 +264,22 @@ class Sweep:
         self.cluster.node(node).up(self.cluster.environment)
         self.wait(lambda: self.state_of(node) in ("idle", "mixed", "allocated"), f"node {node}")
 
-    def everything_on(self, node: str) -> list[int]:
-        """Every process of this cluster's jobs on a node, Slurm's own among them."""
-        mine = f"SLURM_CONF={self.cluster.places.slurm_conf}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            try:
-                variables = (entry / "environ").read_bytes().split(b"\0") if entry.name.isdigit() else []
-                command = (entry / "cmdline").read_bytes() if variables else b""
-            except OSError:
-                continue
-            here = f"SLURMD_NODENAME={node}".encode() in variables
-            if mine in variables and (here or command.startswith(f"slurmstepd: [{node}".encode())):
-                found.append(int(entry.name))
-        return found
-
     def processes(self, module: str, node: str | None = None) -> list[int]:
         """Processes of this sweep that run one of our modules, of all nodes or of one."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                variables = (entry / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            ours = module.encode() in words and any(str(self.folder).encode() in word for word in words)
-            if ours and b"srun" not in words[0] and (node is None or f"SLURMD_NODENAME={node}".encode() in variables):
-                found.append(int(entry.name))
-        return found
+        return victims.of_sweep(self.folder, module, node)
+
+    def held(self, *modules: str, node: str | None = None) -> AbstractContextManager[None]:
+        """Such processes do nothing while this lasts."""
+        return victims.held([pid for module in modules for pid in self.processes(module, node)])
+
+    def kill(self, *modules: str) -> None:
+        """End such processes, all of them, as nothing can prevent it."""
+        victims.signal_all((pid for module in modules for pid in self.processes(module)), signal.SIGKILL)
+
+    def kill_node(self, node: str) -> None:
+        """End everything on a node, its daemon first."""
+        self.cluster.node(node).kill()
+        victims.signal_all(victims.of_node(self.cluster.places.slurm_conf, node), signal.SIGKILL)
 
 
 def table(spec: Path, store: Store) -> str:
