@@ -140,8 +140,8 @@ train.run(trial, Subject(store=folder.parent.parent, weights_folder=folder), wat
 """
 
 
-def test_killed_in_another_process_it_goes_on_from_its_last_checkpoint_to_the_same_bits(
-    digits_trial, trained, tmp_path
+def test_killed_in_another_process_it_goes_on_from_its_last_checkpoint_to_the_same_bits_and_says_where(
+    digits_trial, trained, tmp_path, capfd
 ):
     trial = digits_trial(train=DRAWING, execution=Execution(checkpoint_every_s=0))
     folder = tmp_path / "store" / "weights" / weights_key(trial)
@@ -154,6 +154,8 @@ def test_killed_in_another_process_it_goes_on_from_its_last_checkpoint_to_the_sa
     assert _checkpoint(folder)["progress"]["step"] == 5  # killed before it saved the sixth
     assert not (folder / "done.json").exists()
     assert trained(trial).weights == trained(trial, store=tmp_path / "undisturbed").weights
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("training from")]
+    assert said == ["training from step 0", "training from step 5", "training from step 0"]
     assert not (folder / "checkpoint.pt").exists()
 
 
