@@ -56,14 +56,16 @@ class Doing:
     began: float = field(default_factory=time.time)
     done: int = 0
     keys: set[str] = field(default_factory=set)  # of what it began
+    attempts: set[str] = field(default_factory=set)  # what others did is told in their logs
 
     def tell(self, event: Event, work: Work) -> None:
         """A log line for what begins and what ends."""
         if event.event == "started":
             self.keys.add(work.key)
+            self.attempts.add(event.attempt)
             self.life.began(work.key, event.attempt)
             _say(f"{work.label} {work.measure} …")
-        elif event.event == "done":
+        elif event.event == "done" and event.attempt in self.attempts:
             self.done += 1
             said = "done" if event.failure is None else f"{event.failure.kind}: {event.failure.reason}"
             took = "" if event.seconds is None else f" in {event.seconds:.1f} s"

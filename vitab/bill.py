@@ -13,6 +13,9 @@ from slurm.packing import Job, Unit
 from slurm.request import Request
 from vitab.durations import duration
 
+LEAST_H = 0.01
+"""Hours below which nobody counts."""
+
 NEVER_TIMED = "the store holds no timing of work like it"
 
 
@@ -57,7 +60,8 @@ class Prices:
         cost = self.cost(works)
         if works and cost.untimed == len(works):
             return f"{self.unit} unknown: {NEVER_TIMED}"
-        about = f"about {self.hours(cost.seconds):.3g} {self.unit}"
+        hours = self.hours(cost.seconds)
+        about = f"about {hours:.3g} {self.unit}" if hours >= LEAST_H else f"under {LEAST_H:g} {self.unit}"
         return about + (f", and {count(cost.untimed, 'piece')} of work never timed" if cost.untimed else "")
 
 

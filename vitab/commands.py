@@ -107,7 +107,7 @@ def _parser() -> _Parser:
 
     one = command("logs", "logs", "what the Slurm jobs of a study wrote")
     one.add_argument("study", type=_study, metavar="STUDY")
-    one.add_argument("row", nargs="?", metavar="ROW", help="only what jobs say of this row")
+    one.add_argument("row", nargs="?", metavar="ROW", help="only what jobs say of this row, as ROW or ROW:seed0")
     one.add_argument("-f", "--follow", action="store_true", help="go on with what they write, until no job is left")
     _store(one)
 

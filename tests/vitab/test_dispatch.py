@@ -71,7 +71,9 @@ def test_a_bill_says_what_is_known(todo, timed):
     cost = prices.cost(todo)
     assert cost.untimed == 0
     assert prices.hours(cost.seconds) == pytest.approx(4 * cost.seconds / 3600)
-    assert prices.said(todo) == f"about {4 * cost.seconds / 3600:.3g} core-hours"
+    assert prices.said(todo) == "under 0.01 core-hours"
+    many = Prices(snapshot=timed, asked=Request(cpus=1000, nodes=1000))
+    assert many.said(todo) == f"about {1e6 * cost.seconds / 3600:.3g} core-hours"
     unknown = Prices(snapshot=Snapshot(), asked=Request(gpus=1))
     assert unknown.said(todo) == "GPU-hours unknown: the store holds no timing of work like it"
 
