@@ -20,7 +20,8 @@ LARGEST_ARRAY = 1001
 UNKNOWN_ARRAY = 100
 """Jobs of an array where there is no scontrol to ask. Slurm's own limit is ten times that; few sites lower it more."""
 
-QOS_COLUMNS = ["name", "maxsubmitjobsperuser", "maxsubmitjobsperaccount", "grpsubmitjobs"]
+QOS_COLUMNS = ["name", "maxsubmitjobsperuser", "maxsubmitjobsperaccount", "grpsubmitjobs", "flags"]
+OVER_PARTITION = "OverPartQOS"
 
 
 def limits(request: Request | None = None) -> tuple[int, int | None]:
@@ -57,15 +58,18 @@ def _smallest(numbers: Iterable[str]) -> int | None:
 def _submit_limits(request: Request, cluster: str) -> list[str]:
     """What keeps such a request: Slurm takes the first of a partition's QOS, the job's, and the associations.
 
-    (Slurm's resource_limits page, "Hierarchy".) A user's association shows what it inherits; limits of groups are kept
-    by every account above it.
+    A job's QOS with the flag OverPartQOS comes before the partition's (Slurm's resource_limits page, "Hierarchy").
+    A user's association shows what it inherits; limits of groups are kept by every account above it.
     """
     user = pwd.getpwuid(os.getuid()).pw_name
     account = request.account or next((name for (name,) in _show("user", [user], ["defaultaccount"])), "")
     partition, partition_qos = _partition(request.partition)
     personal, of_groups, default_qos = _associations(user, account, cluster, partition)
     qos = {name: numbers for name, *numbers in _show("qos", [], QOS_COLUMNS)}
-    ranked = [qos[name] for name in (partition_qos, request.qos or default_qos or "normal") if name in qos]
+    names = [partition_qos, request.qos or default_qos or "normal"]
+    ranked = [qos[name] for name in names if name in qos]
+    if OVER_PARTITION in qos.get(names[1], [""])[-1].split(","):
+        ranked.reverse()
     per_user, per_account, of_group = (_first(one[place] for one in ranked) for place in range(3))
     return [
         per_user,

@@ -155,10 +155,15 @@ def _keep(folder: Path, send: Send) -> None:
 
 def with_ids(sent: Sent, ids: dict[str, str]) -> Sent:
     """The same with what Slurm calls its arrays, by their names; written down."""
-    arrays = tuple(msgspec.structs.replace(array, id=ids.get(array.name, array.id)) for array in sent.send.arrays)
-    sent = Sent(folder=sent.folder, send=msgspec.structs.replace(sent.send, arrays=arrays))
+    sent = called(sent, ids)
     _keep(sent.folder, sent.send)
     return sent
+
+
+def called(sent: Sent, ids: dict[str, str]) -> Sent:
+    """The same with what Slurm calls its arrays, by their names."""
+    arrays = tuple(msgspec.structs.replace(array, id=ids.get(array.name, array.id)) for array in sent.send.arrays)
+    return Sent(folder=sent.folder, send=msgspec.structs.replace(sent.send, arrays=arrays))
 
 
 def sends(store: Store) -> list[Sent]:

@@ -20,7 +20,7 @@ from typing import Any
 from bench.errors import Needs, UserError
 from slurm import states
 from slurm.request import site
-from slurm.sending import Send, Sent, with_ids
+from slurm.sending import Send, Sent, called, with_ids
 
 NEVER = "Requested node configuration is not available"
 """What Slurm says of jobs that no node could ever take, and of those that a node could which is down or drained."""
@@ -63,7 +63,7 @@ def submit(sent: Sent, *, hold: bool = False) -> Sent:
         if time.monotonic() > deadline:
             raise UserError("squeue: Slurm's controller does not answer")
         time.sleep(1)
-    sent = found
+    sent = with_ids(found, {})
     if all(array.id is None for array in sent.send.arrays):
         _try(sent)
     for number, array in enumerate(sent.send.arrays):
@@ -111,12 +111,15 @@ def _so_far(sent: Sent) -> str:
 
 
 def recovered(sent: Sent) -> Sent | None:
-    """With the ids of arrays that arrived, though nobody wrote it down; None when Slurm does not answer."""
+    """With the ids of arrays that arrived, though nobody wrote it down; None when Slurm does not answer.
+
+    Nothing is written: who only looks must not overwrite what the submitter has learnt since.
+    """
     names = [array.name for array in sent.send.arrays if array.id is None]
     if not names:
         return sent
     found = _arrived(names, sent.send.time)
-    return None if found is None else with_ids(sent, found) if found else sent
+    return None if found is None else called(sent, found)
 
 
 def _arrived(names: Sequence[str], since: str) -> dict[str, str] | None:

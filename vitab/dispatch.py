@@ -17,7 +17,7 @@ from bench.record import TRAIN
 from bench.store import Snapshot, Store
 from bench.work import Work
 from reports.plain import plain_lines
-from slurm import sending, submission
+from slurm import elsewhere, lives, sending, submission
 from slurm.limits import limits
 from slurm.packing import Job, pack, units
 from slurm.request import Request, request, site
@@ -52,15 +52,19 @@ def main(options: argparse.Namespace) -> int:
     store = Store(options.store)
     snapshot = store.read()
     sent_before: set[str] = set()
+    ended: set[str] = set()
     for round_ in range(running.ROUNDS):
         todo = _todo(chosen, store, snapshot, retry_failed=options.retry_failed and round_ == 0)
-        if sent_before >= {work.key for work in todo}:
+        keys = {work.key for work in todo}
+        taken = jobs.taken(jobs.must_look(store), keys) if keys else set()
+        if sent_before >= keys and ended >= taken:  # nothing new, and no job lost that might do better elsewhere
             break
-        sent_before |= {work.key for work in todo}
+        sent_before |= keys
+        ended |= taken
         watched = send(chosen, todo, store, snapshot, options)
         if watched is None:
             return 0
-        snapshot = follow(watched, store, snapshot, name=chosen[0].grid.study.name)
+        snapshot = follow(watched, store, snapshot, name=chosen[0].grid.study.name) if watched else store.read(snapshot)
         if options.budget is not None:  # it is spent once
             break
     return finish(chosen, store, snapshot, options)
@@ -102,20 +106,39 @@ def send(
     """
     asked = resources(chosen, options)
     with sending.alone(store) if todo and not options.dry_run else contextlib.nullcontext():
+        if not options.dry_run:
+            asked, snapshot = _settled(todo, store, asked, options)
+            todo = [work for work in todo if plan.answer(work, snapshot) is None]
         others = jobs.queued(jobs.must_look(store), snapshot) | lease.running(store).keys()
         free = [work for work in todo if work.key not in others]
-        elsewhere = [work for work in todo if work.key in others]
+        at_work = [work for work in todo if work.key in others]
         sent = _send_free(chosen, free, store, Prices(snapshot=snapshot, asked=asked), options) if free else []
-    if elsewhere:
-        sys.stderr.write(f"{count(len(elsewhere), 'piece')} of work already with living jobs or in hand: not sent\n")
+    if at_work:
+        sys.stderr.write(f"{count(len(at_work), 'piece')} of work already with living jobs or in hand: not sent\n")
     if not todo:
         sys.stderr.write("nothing missing, nothing to send\n")
     if options.dry_run:
         return None
     if options.detach:
         sys.stderr.write(f"`vitab status {chosen[0].grid.study.name}` tells how far it is\n" if todo else "")
+        if todo and any(jobs.later(one, snapshot) for one in chosen):
+            sys.stderr.write(f"{jobs.LATER}\n")
         return None
-    return [*sent, *elsewhere]
+    return [*sent, *at_work]
+
+
+def _settled(
+    todo: Sequence[Work], store: Store, asked: Request, options: argparse.Namespace
+) -> tuple[Request, Snapshot]:
+    """Record what has taken too many jobs with it. What lost nodes took goes to others, unless the call names them."""
+    lost = lives.settle(sending.root(store), todo, store)
+    nodes = {one.began.node for one in lost if one.state in lives.NODE_LOST and one.began.node}
+    if any(text.startswith("exclude=") for text in options.slurm):
+        return asked, store.read()
+    avoiding = elsewhere.avoiding(asked, nodes)
+    if avoiding is not asked:
+        sys.stderr.write(f"not on {', '.join(sorted(nodes))}: lost with work of this study\n")
+    return avoiding, store.read()
 
 
 def _send_free(

@@ -11,14 +11,21 @@ from bench import plan
 from bench.errors import UserError
 from bench.store import Snapshot, Store
 from bench.work import Work
-from slurm import ends, sending, states
+from slurm import ends, sending, states, submission
 from slurm.sending import Sent
 from slurm.states import ENDED, JobState
+from vitab.works import Selection
+
+LATER = "what a selection decides is known when its jobs are done: the same command sends what is left then"
 
 REMEDIES = {
     "OUT_OF_MEMORY": "`--slurm memory_gb=N` gives a job more memory",
     "TIMEOUT": "`--slurm timeout_min=N` gives a job more time",
 }
+
+
+EXPECTED = {"CANCELLED", "TIMEOUT", "DEADLINE"}
+"""Ends that somebody asked for: of work that a watching call does not send again by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +85,7 @@ class Queue:
 
 def look(store: Store) -> Queue | None:
     """The jobs of a store's sends; None when Slurm does not answer. Nobody is asked where nothing was sent."""
-    sends = sending.sends(store)
+    sends = [submission.recovered(sent) or sent for sent in sending.sends(store)]  # a sender may have died between
     said = states.states([array.id for sent in sends for array in sent.send.arrays if array.id is not None])
     return None if said is None else Queue(jobs=tuple(_jobs(sends, said)))
 
@@ -131,6 +138,11 @@ def ended_badly(queue: Queue, left: Collection[str]) -> list[tuple[Job, str]]:
     return found
 
 
+def taken(queue: Queue, left: Collection[str]) -> set[str]:
+    """Jobs that ended badly while work of theirs is left, though nobody cancelled them and there was time: by name."""
+    return {job.name for job, _ in ended_badly(queue, left) if job.state and job.state.state not in EXPECTED}
+
+
 def why(job: Job) -> str:
     """Why a job ended, in a word or two."""
     state = job.state.state if job.state is not None else ""
@@ -160,6 +172,15 @@ def sentences(queue: Queue, left: Collection[str]) -> list[str]:
         folder = silent[0].sent.folder.parent
         lines.append(f"{silent[0].name} wrote no log: its node does not see {folder}, which must be on a shared disk")
     return lines
+
+
+def later(one: Selection, snapshot: Snapshot) -> bool:
+    """Whether a study has work that nobody knows yet: of the level that a selection is still to choose."""
+    return any(
+        plan.missing(candidate.selection, snapshot, weights_ready=lambda key: True)
+        for _, _, cell in one.grid.cells(columns=one.columns, rows=one.rows)
+        for candidate in cell.candidates
+    )
 
 
 def listed(counts: Counter[str]) -> str:

@@ -14,6 +14,7 @@ from bench.store import Snapshot, Store
 from reports.answers import failure_text
 from reports.plain import plain, plain_lines
 from vitab import jobs
+from vitab.bill import count
 from vitab.jobs import Queue
 from vitab.journal import Call
 from vitab.planning import UNNAMED
@@ -120,6 +121,12 @@ def _jobs(
         return sent
     left = plan.missing(every, snapshot, weights_ready=store.weights_ready)
     said = jobs.sentences(mine, {work.key for work in left})
+    if mine.living:  # else the first line says what goes on
+        unsent = {work.key for work in left} - jobs.queued(mine, snapshot) - lease.running(store).keys()
+        if unsent:
+            said.append(f"{count(len(unsent), 'piece')} of work in no job's list: `{call.again}` sends what is left")
+        if jobs.later(one, snapshot):
+            said.append(jobs.LATER)
     return sent | {"jobs": {"living": len(mine.living), "said": said}}
 
 

@@ -25,7 +25,7 @@ def test_a_sweep_that_is_disturbed_ends_as_if_nothing_had_happened(name, slurm, 
 @pytest.mark.slurm
 def test_what_uses_up_the_memory_of_its_job_is_out_of_memory_and_its_neighbours_end_well(slurm, faults, home):
     found = faults.provoke("out_of_memory", home, slurm, epochs=40)
-    assert (found.lost, found.doubled, found.identical) == (0, 0, True)
+    assert (found.lost, found.doubled) == (0, 0)
     assert {failure.partition(": ")[0] for failure in found.failures} == {"out_of_memory", "upstream"}
 
 
