@@ -74,7 +74,8 @@ def right(what: Fault, found: Result) -> bool:
 def row(what: Fault, found: Result, seconds: float) -> str:
     """A line of the table."""
     starts = ", ".join(map(str, found.starts)) + (f" ({found.anew} from the beginning)" if found.anew else "")
-    table = "; ".join(["identical" if found.identical else "DIFFERENT", *sorted(set(found.failures))])
+    kinds = sorted({failure.partition(":")[0] for failure in found.failures})
+    table = ("identical" if found.identical else "DIFFERENT") + (f"; failed: {', '.join(kinds)}" if kinds else "")
     return f"| {what.title} | {starts} | {found.lines} | {found.lost} | {found.doubled} | {table} | {seconds:.0f} |"
 
 

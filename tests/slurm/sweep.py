@@ -1,5 +1,6 @@
 """A small sweep on a cluster, to which something is done: four trainings in two jobs, counted line by line."""
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -8,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +74,7 @@ class Sweep:
     sent: list[Sent] = field(default_factory=list)
     done_before: set[str] = field(default_factory=set)  # keys with a record when something was done to the sweep
     saved_before: set[str] = field(default_factory=set)  # keys with a checkpoint then
+    stopped: float = 0.0  # when all jobs stood still, in seconds since the epoch
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
@@ -134,12 +135,13 @@ class Sweep:
             time.sleep(0.1)
 
     def in_flight(self) -> list[Path]:
-        """Trainings that somebody works on and that have a checkpoint: their folders."""
-        return [
-            self.store.weights_folder(key)
-            for key in lease.running(self.store)
-            if (self.store.weights_folder(key) / "checkpoint.pt").exists()
-        ]
+        """Trainings that somebody works on and that have saved a checkpoint since all stood still: their folders."""
+        found = []
+        for key in lease.running(self.store):
+            with contextlib.suppress(FileNotFoundError):
+                folder = self.store.weights_folder(key)
+                found += [folder] if (folder / "checkpoint.pt").stat().st_mtime > self.stopped else []
+        return found
 
     def wait_until_busy(self, count: int = 2) -> None:
         """Until so many trainings are under way, and remember what is done by then."""
@@ -155,6 +157,7 @@ class Sweep:
     def wait_until_stopped(self) -> None:
         """Until no job runs: each has ended, or waits to be started again."""
         self.wait(lambda: not self.running_jobs(), "the end of all jobs' lives")
+        self.stopped = time.time()
 
     def told_to_go(self) -> bool:
         """Whether every worker has a SIGTERM that it could not yet obey."""
@@ -268,7 +271,7 @@ class Sweep:
         """Processes of this sweep that run one of our modules, of all nodes or of one."""
         return victims.of_sweep(self.folder, module, node)
 
-    def held(self, *modules: str, node: str | None = None) -> AbstractContextManager[None]:
+    def held(self, *modules: str, node: str | None = None) -> contextlib.AbstractContextManager[None]:
         """Such processes do nothing while this lasts."""
         return victims.held([pid for module in modules for pid in self.processes(module, node)])
 

@@ -14,7 +14,7 @@ from bench.errors import UserError
         ({"anew": 1}, "| 2, 1 (1 from the beginning) | 10 | 0 | 0 | identical | 7 |"),
         ({"identical": False}, "| 2, 1 | 10 | 0 | 0 | DIFFERENT | 7 |"),
         ({"starts": (1, 3)}, "| 1, 3 | 10 | 0 | 0 | identical | 7 |"),
-        ({"failures": ("killed: twice",)}, "| 2, 1 | 10 | 0 | 0 | identical; killed: twice | 7 |"),
+        ({"failures": ("killed: twice",)}, "| 2, 1 | 10 | 0 | 0 | identical; failed: killed | 7 |"),
     ],
 )
 def test_a_fault_came_out_right_only_where_every_count_is(wrong, said, faults):

@@ -70,6 +70,12 @@ def out_of_memory(sweep: Sweep) -> Result:
     return sweep.finish()
 
 
+@fault("a training that fails by itself", most_starts=1, epochs=40, design="  one_factor: {train.lr: [1e12]}\n")
+def diverging(sweep: Sweep) -> Result:
+    sweep.send()
+    return sweep.finish()
+
+
 @fault("a job suspended and resumed", most_starts=1)
 def suspended(sweep: Sweep) -> Result:
     sweep.send()

@@ -48,11 +48,12 @@ def refused(sweep: Sweep) -> Result:
 
 @fault("slurmctld away while sending", most_starts=1)
 def controller_away(sweep: Sweep) -> Result:
+    sent = sweep.prepare()
     sweep.cluster.controller.down()
     back = threading.Timer(12, sweep.cluster.controller.up, [sweep.cluster.environment])
     back.start()
     try:
-        sweep.send()
+        sweep.sent = [submission.submit(sent)]
     finally:
         back.join()
     return sweep.finish()

@@ -8,22 +8,23 @@ MINUTE = {"timeout_min": 1}
 """The shortest time limit that Slurm keeps."""
 
 
-@fault("time limit of a minute, SIGUSR2 ahead of it")
+@fault("time limit of a minute, SIGUSR2 ahead of it", most_starts=3, epochs=60)  # Slurm may warn half a minute early
 def time_limit(sweep: Sweep) -> Result:
-    sweep.send(**MINUTE, warning_s=25)
+    sweep.send(**MINUTE, warning_s=20)
     sweep.wait_until_busy()
     with sweep.held("bench.worker"):  # however fast they are, time is up first
         sweep.wait(sweep.told_to_go, "the warning")
     sweep.wait_until_stopped()
-    return sweep.finish(**MINUTE, warning_s=25)
+    return sweep.finish()
 
 
-@fault("SIGUSR2 by hand: put back")
+@fault("SIGUSR2 three times over: put back each time", most_starts=4)
 def warned(sweep: Sweep) -> Result:
     sweep.send()
-    sweep.wait_until_busy()
-    sweep.warn()
-    sweep.wait_until_stopped()
+    for _ in range(3):
+        sweep.wait_until_busy()
+        sweep.warn()
+        sweep.wait_until_stopped()
     return sweep.finish()
 
 
