@@ -34,7 +34,7 @@ class Claims:
                 said = f"{name} must be a mapping of rows to what was reported of each, not {shown(by_row)}"
                 raise document.error((*place, name), said)
             allowed = set(known[name])
-            for row_id, spot, said in _leaves(by_row, ()):
+            for row_id, spot, said in leaves(by_row, ()):
                 if row_id not in allowed:
                     raise document.error((*place, name, *spot), unknown("row", row_id, allowed))
                 if (name, row_id) in self.apart:
@@ -110,10 +110,10 @@ def _check(printed: str, column: str, unit: str | None) -> None:
             raise UserError(f"{printed!r} is in {number.unit}, and {column} is in {unit or 'no unit'}")
 
 
-def _leaves(nested: dict[str, Any], place: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+def leaves(nested: dict[str, Any], place: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
     """Claims by row, whose id may be spread over nested keys: {R/16: {none: {light1: …}}}."""
     for key, value in nested.items():
         if isinstance(value, dict) and "printed" not in value:
-            yield from _leaves(value, (*place, key))
+            yield from leaves(value, (*place, key))
         else:
             yield ":".join((*place, key)), (*place, key), value

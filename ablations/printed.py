@@ -4,7 +4,7 @@
 "81.3" "81.3%" "755.2 img/s" "8.2 ms" "1.5 GB"             units that a column could have
 "88.55 ± 0.04"                                             a mean and its standard deviation
 "88.4/88.5*"                                               two values, each a claim that may hold; * is a mark
-"≈4.5G" "~4.5G" "> 2" "≤5"                                 about, and bounds
+"≈4.5G" "~4.5G" "≈200,000" "> 2" "≤5"                      about (the zeros that end it say nothing), and bounds
 "-" "–" "—" "_" "n/a" ""                                   no number
 
 Text is bounded in length, and so is every exponent: whatever a spec says is read at once, and what it means is finite.
@@ -121,7 +121,10 @@ def _one(part: str, text: str, printed_by: PrintedBy) -> Printed:
     factor *= Decimal(10) ** int((match["power"] or match["ten"] or "0").replace("−", "-"))
     mean = Decimal(match["mean"].replace(",", "").replace("−", "-"))
     value = float(mean * factor)
-    low, high = _bound(match["bound"], value) or _interval(mean, factor, printed_by)
+    about = match["bound"] in ("≈", "~") and mean and "." not in match["mean"]
+    low, high = _bound(match["bound"], value) or (
+        _about(mean, factor) if about else _interval(mean, factor, printed_by)
+    )
     return Printed(
         value=value,
         low=low,
@@ -142,6 +145,15 @@ def _bound(sign: str | None, value: float) -> tuple[float, float] | None:
     above, below = math.nextafter(value, math.inf), math.nextafter(value, -math.inf)
     bounds = {">": (above, math.inf), "≥": (value, math.inf), "<": (-math.inf, below), "≤": (-math.inf, value)}
     return bounds.get({">=": "≥", "<=": "≤"}.get(sign or "", sign or ""))
+
+
+def _about(mean: Decimal, factor: Decimal) -> tuple[float, float]:
+    """Ends around `≈200,000`: what has the same digits before its zeros; 96 and 140 are both about 100."""
+    size = abs(mean).normalize()
+    last = Decimal(1).scaleb(int(size.as_tuple().exponent))
+    below = last / 20 if size == last else last / 2  # under a power of ten the same digits stand closer
+    low, high = (size - below) * factor, (size + last / 2) * factor
+    return (float(-high), float(-low)) if mean < 0 else (float(low), float(high))
 
 
 def _interval(mean: Decimal, factor: Decimal, printed_by: PrintedBy) -> tuple[float, float]:

@@ -55,10 +55,10 @@ class Resources(Frozen):
 
 
 class Paper(Frozen):
-    """Where a table was published."""
+    """Where a table was published, or the numbers that make one."""
 
     title: str
-    table: str  # "Table 1"
+    table: str | None = None  # "Table 1"
     authors: str | None = None
     venue: str | None = None
     year: int | None = None

@@ -1,12 +1,14 @@
 """How a column's numbers are written: one scale and one number of decimals for all of them, so that they compare.
 
 Values come in base units and leave as text: 28,288,354 parameters as `28.29M`, 57,322 as `57.3k`, 4.49e9 multiply-adds
-as `4.49G`; percent as they are; seconds and bytes in the unit that the column's head then names.
+as `4.49G`; percent as they are; seconds and bytes in the unit that the column's head then names. A bare number, whose
+unit is "", is nothing that others could be compared with: it has the digits that it needs.
 """
 
 import math
 import statistics
 from collections.abc import Iterable
+from decimal import Decimal
 
 from bench.trial import Frozen
 
@@ -46,6 +48,7 @@ def scale(unit: str | None, values: Iterable[float], stds: Iterable[float] = ())
     else:
         divisor, name = 1.0, SHORT.get(unit or "", unit or "")
         decimals = 0 if all(size.is_integer() for size in sizes) else _decimals(sizes[0], 3)
+        decimals = max(map(_needed, sizes), default=0) if unit == "" else decimals
         decimals = DECIMALS_WITHOUT_NOISE.get(unit or "", decimals)
     noise = [std / divisor for std in stds if std > 0]
     if noise:  # two digits of the typical noise; but more than two decimals of a percent say nothing to anyone
@@ -84,6 +87,12 @@ def _rung(ladder: tuple[tuple[float, str, int], ...], sizes: list[float]) -> tup
     first = max(reached, default=0)
     divisor, name, decimals = next((rung for rung in ladder[first:] if sizes[-1] / rung[0] < TOO_LONG), ladder[-1])
     return divisor, name, max(decimals, _decimals(sizes[0] / divisor, 2))
+
+
+def _needed(size: float) -> int:
+    """Decimals of the first four digits, without the zeros that end them."""
+    exponent = Decimal(f"{size:.3e}").normalize().as_tuple().exponent
+    return max(0, -int(exponent))
 
 
 def _decimals(size: float, digits: int) -> int:

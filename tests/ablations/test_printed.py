@@ -28,6 +28,9 @@ from bench.errors import UserError
         ("−26.3", -26.3, -26.35, -26.25),
         ("-2", -2, -2.5, -1.5),
         ("≈4.5G", 4.5e9, 4.45e9, 4.55e9),
+        ("≈200,000", 200_000, 150_000, 250_000),  # the zeros that end it are no digits
+        ("~100M", 100e6, 95e6, 150e6),  # 94 with one digit is 90, and 96 is 100
+        ("≈-100", -100, -150, -95),
     ],
 )
 def test_a_printed_number_is_the_interval_of_what_prints_like_it(text, value, low, high):
