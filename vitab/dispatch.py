@@ -17,7 +17,7 @@ from bench.record import TRAIN
 from bench.store import Snapshot, Store
 from bench.work import Work
 from reports.plain import plain_lines
-from slurm import elsewhere, lives, sending, submission
+from slurm import disks, elsewhere, lives, sending, submission
 from slurm.limits import limits
 from slurm.packing import Job, pack, units
 from slurm.request import Request, request, site
@@ -172,6 +172,8 @@ def _packed(chosen: Sequence[Selection], free: Sequence[Work], prices: Prices, o
     name = ", ".join(one.name for one in chosen)
     out = sys.stdout if options.dry_run else sys.stderr
     out.write(plain_lines(bill(waves, prices, name=name, largest=largest)) + "\n")
+    if unseen := disks.doubt(Store(options.store).path):
+        out.write(plain_lines(line("store", unseen)) + "\n")
     if unpaid:
         dropped = [work for unit in unpaid for work in unit.works]
         out.write(line("budget", f"{options.budget:g} {prices.unit}: {counts(dropped)} do not fit: not sent") + "\n")
