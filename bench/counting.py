@@ -9,21 +9,20 @@ dispatcher (NumPy, a kernel launched by hand) is not seen on real tensors, and d
 Conventions: `macs` counts linear layers, convolutions, matrix products and attention, as papers do; `fvcore` also
 normalisation, pooling and resizing by fvcore's estimates, as published csv files do. Products that are summed are
 multiply-adds in both, whether by a matrix product, an element-wise one and a sum, or one by one
-(`bench/summed_products.py`, which also says what it does not see), and so is sampling between pixels.
+(`bench/summed_products.py`), and so is sampling between pixels. What is free although it computes is named by its kind.
 """
 
 import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench import models, skeleton
+from bench import flexible_attention, models, registry, skeleton
 from bench.errors import Invalid, UserError, unknown
-from bench.multiply_adds import FORMULAS, FREE, FVCORE, LABELS, Rule
-from bench.summed_products import Products
+from bench.forward_pass import Tape, every_operator
+from bench.multiply_adds import FORMULAS, FVCORE, Formula, Rule
 from bench.trial import Input, Model
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 CONVENTIONS = ("macs", "fvcore")
 
-NAMED_AT_MOST = 3  # operators that an error lists
+DOUBT = 0.01  # of a count: a larger share of products that may have been summed unseen is no count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +40,7 @@ class Counts:
 
     convention: str
     report: "FlopCountAnalysis"  # fvcore's report, filled: what fvcore.nn prints, it prints of this
+    left_out: dict[str, int]  # kinds of operators that are free → numbers that they computed, the most first
 
     @property
     def total(self) -> int:
@@ -70,48 +70,81 @@ class Counts:
         return self.table()
 
 
-def count(module: "nn.Module", inputs: tuple[Any, ...], *, convention: str = "macs") -> Counts:
+def count(
+    module: "nn.Module",
+    inputs: tuple[Any, ...],
+    *,
+    convention: str = "macs",
+    rules: Mapping[str, Formula] | None = None,
+) -> Counts:
     """Count `module(*inputs)`, in the mode (training or evaluation) that the module is in.
 
-    Raises Invalid where an operator ran that no rule knows.
+    `rules` say what operators cost that none of ours knows, by name ("mylib::attention"), each a function of (all
+    arguments by position, result) that returns multiply-adds.
+
+    Raises Invalid where an operator ran that no rule knows, or where more than a hundredth of the count may be missing,
+    as products that were summed in a way that is not followed.
     """
     with warnings.catch_warnings():  # fvcore scripts a loss while it is imported
         warnings.filterwarnings("ignore", "`torch.jit.script` is")
         from fvcore.nn import FlopCountAnalysis
-        from fvcore.nn.jit_analysis import Statistics
 
     if convention not in CONVENTIONS:
         raise UserError(unknown("convention", convention, CONVENTIONS))
     _check_not_scripted(module)
     report = FlopCountAnalysis(module, inputs)
-    tape = _Tape(products=Products(), estimates=FVCORE if convention == "fvcore" else {})
-    with _scopes(module, report, tape), _every_operator(tape):
+    tape = Tape(rules={**FORMULAS, **_given(rules or {})}, estimates=FVCORE if convention == "fvcore" else {})
+    with _scopes(module, report, tape), flexible_attention.uncompiled(), every_operator(tape):
         module(*inputs)
     if tape.unknown:
-        raise Invalid(_uncountable(tape.unknown))
+        raise Invalid(tape.uncountable())
+    _check_nothing_missing(tape)
+    _fill(report, tape)
+    return Counts(convention=convention, report=report, left_out=dict((+tape.left_out).most_common()))
+
+
+def _given(rules: Mapping[str, Formula]) -> dict[str, Rule]:
+    """A caller's rules, each under its operator's name. Raises UserError for a name that no operator has."""
+    import torch
+
+    for operator in rules:
+        if not torch._C._jit_get_schemas_for_operator(operator):
+            raise UserError(
+                f"a rule is for the operator {operator!r}, which does not exist; such as 'mylib::attention'"
+            )
+    return {operator: (operator, formula) for operator, formula in rules.items()}
+
+
+def _fill(report: "FlopCountAnalysis", tape: Tape) -> None:
+    """What was counted, as fvcore's report has it after an analysis of its own."""
+    from fvcore.nn.jit_analysis import Statistics
+
     counts: dict[str, Counter[str]] = {name: Counter() for name in set(report._aliases.values())}
     for (scope, label), multiply_adds in tape.counted.items():
         for name in report._get_all_ancestors(scope):
             counts[name][label] += multiply_adds
     unsupported: dict[str, Counter[str]] = {name: Counter() for name in counts}
     report._stats = Statistics(counts=counts, unsupported_ops=unsupported, uncalled_mods=set(counts) - tape.called)
-    return Counts(convention=convention, report=report)
 
 
 def of_model(model: Model, input: Input, *, convention: str = "macs") -> Counts:
-    """Count one image through a model in evaluation mode. Raises Invalid as `count` does.
+    """Count one image, or one of each sequence, through a model in evaluation mode. Raises Invalid as `count` does.
 
-    On meta tensors; with real ones on the CPU where the forward pass depends on values.
+    On meta tensors; with real ones on the CPU where the forward pass depends on values. The file that states a model
+    may state `RULES` for operators of its own.
     """
     import torch
 
-    shape = (1, input.channels, input.image, input.image)
+    rules = getattr(registry.load("models", model.name.partition(":")[0]), "RULES", None)
     try:
-        return count(skeleton.of(model, input), (torch.empty(shape, device="meta"),), convention=convention)
+        with torch.device("meta"):
+            example = models.example(model, input)
+        return count(skeleton.of(model, input), example, convention=convention, rules=rules)
     except RuntimeError as problem:
         if not models.wants_values(problem):
             raise
-    return count(models.build(model, input).eval(), (torch.zeros(shape),), convention=convention)
+    built = models.build(model, input).eval()
+    return count(built, models.example(model, input), convention=convention, rules=rules)
 
 
 def _check_not_scripted(module: "nn.Module") -> None:
@@ -123,47 +156,20 @@ def _check_not_scripted(module: "nn.Module") -> None:
             raise Invalid(f"cannot count {name or 'a module'} in TorchScript; count the module that it was made from")
 
 
-def _uncountable(found: set[tuple[str, str]]) -> str:
-    """One line that names operators without a rule, and a module in which each ran."""
-    first = dict(sorted(found, reverse=True))
-    listed = [f"{operator} in {scope or 'the model itself'}" for operator, scope in sorted(first.items())]
-    more = f" and {len(listed) - NAMED_AT_MOST} more" if len(listed) > NAMED_AT_MOST else ""
-    return f"cannot count {', '.join(listed[:NAMED_AT_MOST])}{more}: no rule says what that costs"
-
-
-@dataclass(kw_only=True)
-class _Tape:
-    """One forward pass: what is running, what was counted, and what no rule knows."""
-
-    products: Products
-    estimates: dict[str, Rule]  # rules of the convention for operators that are taken apart, or free, all the same
-    scopes: list[str] = field(default_factory=lambda: [""])  # modules that are running, the innermost last
-    called: set[str] = field(default_factory=lambda: {""})
-    counted: Counter[tuple[str, str]] = field(default_factory=Counter)  # (module, label) → multiply-adds
-    unknown: set[tuple[str, str]] = field(default_factory=set)  # (operator, module)
-    label: str | None = None  # what the outermost operator with a label computes
-    estimated: bool = False  # inside an operator that an estimate covers whole
-
-    @contextlib.contextmanager
-    def inside(self, operator: str) -> Iterator[Rule | None]:
-        """While an operator runs; yields the estimate that counts for it."""
-        outside = self.label, self.estimated
-        estimate = None if self.estimated else self.estimates.get(operator)
-        self.label = self.label or LABELS.get(operator)
-        self.estimated = self.estimated or estimate is not None
-        try:
-            yield estimate
-        finally:
-            self.label, self.estimated = outside
-
-    def add(self, label: str, multiply_adds: int) -> None:
-        """Count something that the innermost module did."""
-        if multiply_adds:
-            self.counted[self.scopes[-1], self.label or label] += multiply_adds
+def _check_nothing_missing(tape: Tape) -> None:
+    """Refuse a count of which products that may have been summed unseen would be more than a hundredth."""
+    doubted, counted = tape.products.doubted, tape.counted.total()
+    if doubted.total() > DOUBT * counted:
+        scope, most = doubted.most_common(1)[0]
+        raise Invalid(
+            f"cannot count {scope or 'the model itself'}: {most:,} products of two tensors are maybe summed there, in "
+            f"a way that is not followed, beside {counted:,} multiply-adds in all; write them as a matrix product, or "
+            "as one product and one sum"
+        )
 
 
 @contextlib.contextmanager
-def _scopes(module: "nn.Module", report: "FlopCountAnalysis", tape: _Tape) -> Iterator[None]:
+def _scopes(module: "nn.Module", report: "FlopCountAnalysis", tape: Tape) -> Iterator[None]:
     """Tell the tape which module is running, by hooks that also leave a forward pass that raises."""
     handles = []
     for part in module.modules():
@@ -185,61 +191,3 @@ def _scopes(module: "nn.Module", report: "FlopCountAnalysis", tape: _Tape) -> It
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextlib.contextmanager
-def _every_operator(tape: _Tape) -> Iterator[None]:
-    """Send every operator past the tape. Below autograd composite ones arrive whole, whatever the grad mode outside."""
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    composite = torch._C.DispatchKey.CompositeImplicitAutograd
-
-    class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        supports_higher_order_operators = True
-
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kwargs = kwargs or {}
-            if isinstance(func, torch._ops.HigherOrderOperator):  # made of functions that are not ours to run
-                raise Invalid(_uncountable({(func._name, tape.scopes[-1])}))
-            operator = func._schema.name
-            rule = FORMULAS.get(operator)
-            with tape.inside(operator) as estimate:
-                if rule is None and not _free(func) and func.has_kernel_for_dispatch_key(composite):
-                    with self:
-                        result = func.decompose(*args, **kwargs)
-                else:
-                    result = func(*args, **kwargs)
-                    if rule is not None:
-                        tape.add(rule[0], rule[1](_positional(func, args, kwargs), result))
-                    elif not _free(func):
-                        tape.unknown.add((operator, tape.scopes[-1]))
-                    tape.add("multiply_sum", tape.products.summed(operator, func, args, result))
-            if estimate is not None:
-                tape.add(estimate[0], estimate[1](_positional(func, args, kwargs), result))
-            return result
-
-    was_fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole layer would hide what it computes
-    try:
-        with torch.no_grad(), torch._C._AutoDispatchBelowAutograd(), Observer():  # type: ignore[no-untyped-call]
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(was_fast)
-
-
-@cache
-def _free(func: Any) -> bool:
-    """Whether an operator costs nothing by convention: a view, pointwise by torch's own tag, or listed."""
-    import torch
-
-    if func.namespace not in ("aten", "prims", "prim"):
-        return False
-    name = func._schema.name
-    return bool(func.is_view or torch.Tag.pointwise in func.tags or name in FREE or name.removesuffix("_") in FREE)
-
-
-def _positional(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    """All arguments in the schema's order, defaults filled in."""
-    rest = func._schema.arguments[len(args) :]
-    return [*args, *(kwargs.get(argument.name, argument.default_value) for argument in rest)]

@@ -20,6 +20,7 @@ class Factor:
     storage: Any  # of the factor itself; compared, not kept alive
     start: int  # of the factor in it
     origin: Any  # the storage that its values were taken from, by slices and copies
+    divides: bool = False
 
     def varies(self, dim: int) -> bool:
         """Whether it does not repeat itself along a dimension."""
@@ -40,6 +41,7 @@ class Term:
 
     factors: tuple[Factor, ...]
     multiplied: int
+    doubted: int = 0  # of those products, how many may have been summed unseen
 
     @property
     def values(self) -> int:
@@ -47,16 +49,18 @@ class Term:
         shape = self.factors[0].layout.shape
         return prod(size for dim, size in enumerate(shape) if any(factor.varies(dim) for factor in self.factors))
 
-    def contracted(self, dims: Iterable[int]) -> bool:
+    def contracted(self, dims: Iterable[int], *, divisors: bool = False) -> bool:
         """Whether a sum along these dimensions runs along one in which two factors vary."""
-        return any(sum(factor.varies(dim) for factor in self.factors) > 1 for dim in dims)
+        factors = [factor for factor in self.factors if divisors or not factor.divides]
+        return any(sum(factor.varies(dim) for factor in factors) > 1 for dim in dims)
 
     def shaped(self, layouts: "Sequence[Tensor]", *, part: bool = False) -> "Term":
         """The same products in another shape. `part`: those that are left of them."""
         factors = tuple(replace(factor, layout=layout) for factor, layout in zip(self.factors, layouts, strict=True))
-        term = Term(factors, self.multiplied)
+        term = replace(self, factors=factors)
         if part:
             term.multiplied = self.multiplied * term.values // max(1, self.values)
+            term.doubted = self.doubted * term.values // max(1, self.values)
         return term
 
 
@@ -66,6 +70,7 @@ class Followed:
 
     terms: tuple[Term, ...]
     pure: bool = True
+    added: int = 1  # products that were added to each other one by one
 
     def into(self, shape: Sequence[int]) -> "Followed":
         """In the shape of something that it was broadcast, scaled or moved into."""
@@ -100,13 +105,11 @@ def joined(terms: Sequence[Term], dim: int, shape: Sequence[int]) -> Term:
         varying = [any(factor.varies(place) for factor in together) for place in range(len(shape))]
         varying[dim] = varying[dim] or not all(factor.same(together[0]) for factor in together)
         factors.append(replace(together[0], layout=laid(shape, varying)))
-    return Term(tuple(factors), sum(term.multiplied for term in terms))
+    return _together(terms, tuple(factors))
 
 
-def taken_from(term: Term) -> int:
-    """What a term's products come to; they are counted, or counted elsewhere, from now on."""
-    count, term.multiplied = term.multiplied, 0
-    return count
+def _together(terms: Sequence[Term], factors: tuple[Factor, ...]) -> Term:
+    return Term(factors, sum(term.multiplied for term in terms), sum(term.doubted for term in terms))
 
 
 def merged(terms: Iterable[Term]) -> tuple[Term, ...]:
@@ -114,9 +117,8 @@ def merged(terms: Iterable[Term]) -> tuple[Term, ...]:
     merged: dict[Any, Term] = {}
     for term in terms:
         rank = term.factors[0].layout.dim()
-        alike = tuple(sorted(tuple(factor.varies(dim) for dim in range(rank)) for factor in term.factors))
-        before = merged[alike].multiplied if alike in merged else 0
-        merged[alike] = Term(term.factors, before + term.multiplied)
+        alike = tuple(sorted((f.divides, *(f.varies(dim) for dim in range(rank))) for f in term.factors))
+        merged[alike] = _together([merged[alike], term], term.factors) if alike in merged else term
     return tuple(merged.values())
 
 

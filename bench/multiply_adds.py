@@ -1,9 +1,13 @@
 """What one call of an operator costs in multiply-adds, read from the shapes of its arguments and result.
 
-Three tables by operator name, none of which needs torch: `FORMULAS` are what the convention `macs` counts, `FVCORE` is
+Tables by operator name, none of which needs torch: `FORMULAS` are what the convention `macs` counts, `FVCORE` is
 what fvcore counts besides (normalisation, pooling, resizing), `FREE` costs nothing by convention in either: moving,
 choosing, comparing and reducing values, and whatever is done to each element on its own. An operator in none of them
-is unknown, and a count that met one is no count.
+is unknown, and a count that met one is no count. `LEFT_OUT` says of what kind the free ones are that compute something.
+
+Sampling between pixels is a weighted sum of the neighbours of each place: 4 multiply-adds a sampled value where it is
+bilinear. A deformable convolution samples every value that its kernel reads, then multiplies it by the kernel; the
+factor that its second version gives each sampled value is a scale, and free as others are.
 """
 
 from collections.abc import Callable
@@ -52,10 +56,30 @@ def _attention(args: Any, result: Any) -> int:
     return int(prod(attended.shape[:-1]) * value.shape[-2] * (query.shape[-1] + value.shape[-1]))
 
 
+def attention_weights(args: Any, result: Any) -> int:
+    """How many weights a softmax made inside an attention: one for each query and key."""
+    attended = result[0] if isinstance(result, tuple | list) else result
+    return int(prod(attended.shape[:-1]) * args[2].shape[-2])
+
+
+def _deformable(args: Any, result: Any) -> int:
+    """Every value that the kernel reads, between 4 pixels: B·H·W·(C·k² · 4), and the convolution B·H·W·(weights)."""
+    images, weight = args[:2]
+    places = result.shape[0] * prod(result.shape[2:])
+    return int(places * (weight.numel() + 4 * images.shape[1] * prod(weight.shape[2:])))
+
+
 def _recurrent(args: Any, result: Any) -> int:
     """One layer in one direction over (T, B, I): the matrices of input and state, at every step."""
     steps, from_input, from_state = args[:3]
     return int(steps.shape[0] * steps.shape[1] * (from_input.numel() + from_state.numel()))
+
+
+def _recurrent_layers(args: Any, result: Any) -> int:
+    """All layers at once over (T, B, I), in whichever order: each matrix at every step of every sequence."""
+    steps, weights = args[:2]
+    tokens = steps.numel() // steps.shape[-1]
+    return int(tokens * sum(weight.numel() for weight in weights if weight.dim() > 1))
 
 
 def _sampled(*taps: int) -> Formula:
@@ -89,8 +113,12 @@ FORMULAS: dict[str, Rule] = {
     "aten::_scaled_dot_product_cudnn_attention": ("attention", _attention),
     "aten::_scaled_dot_product_fused_attention_overrideable": ("attention", _attention),
     "aten::mkldnn_rnn_layer": ("recurrent", _recurrent),
+    "aten::_cudnn_rnn": ("recurrent", _recurrent_layers),
+    "aten::cudnn_grid_sampler": ("grid_sampler", lambda args, result: int(result.numel() * 4)),  # bilinear alone
     "aten::grid_sampler_2d": ("grid_sampler", _sampled(4, 0, 16)),  # bilinear, nearest, bicubic
     "aten::grid_sampler_3d": ("grid_sampler", _sampled(8, 0)),
+    "torchvision::deform_conv2d": ("deform_conv", _deformable),
+    "flex_attention": ("attention", _attention),
 }
 
 
@@ -143,15 +171,14 @@ _MOVED = """
     pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave
     replication_pad1d replication_pad2d replication_pad3d resize roll rot90 scatter scatter_add scatter_reduce
     select_scatter set slice_scatter split_copy split_with_sizes_copy squeeze stack t take transpose tril triu
-    unbind_copy unfold_copy unsqueeze view_copy zero
+    unbind_copy unfold_copy unsafe_split unsafe_split_with_sizes unsqueeze view_copy zero
 """
 _CHOSEN = """
     _unique2 all amax amin aminmax any argmax argmin bincount bucketize count_nonzero cummax cummin histc isin
     kthvalue max median min mode searchsorted sort topk unique_consecutive unique_dim
 """
 _REDUCED = """
-    _log_softmax _safe_softmax _softmax cumprod cumsum linalg_vector_norm logcumsumexp logsumexp mean nansum norm
-    prod std std_mean sum var var_mean
+    cumprod cumsum linalg_vector_norm logcumsumexp logsumexp mean nansum norm prod std std_mean sum var var_mean
 """
 _NORMALISED = """
     _batch_norm_no_update _batch_norm_with_update _fused_rms_norm _native_batch_norm_legit
@@ -165,15 +192,37 @@ _POOLED_OR_RESIZED = """
     max_pool3d_with_indices max_unpool2d upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d
     upsample_nearest2d upsample_nearest3d upsample_trilinear3d
 """
+_ACTIVATED = """
+    _prelu_kernel celu glu hardswish log_sigmoid_forward mish rrelu_with_noise rrelu_with_noise_functional
+"""
+_SOFTMAX = "_log_softmax _safe_softmax _softmax"
 _EACH_ON_ITS_OWN = """
-    _prelu_kernel _thnn_fused_gru_cell _thnn_fused_lstm_cell bernoulli cauchy celu complex exponential floor_divide
-    geometric glu hardswish log_normal log_sigmoid_forward masked_fill mish native_dropout normal polar random
-    rrelu_with_noise rrelu_with_noise_functional rsub uniform
+    _thnn_fused_gru_cell _thnn_fused_lstm_cell bernoulli cauchy complex exponential floor_divide geometric log_normal
+    masked_fill native_dropout normal polar random rsub uniform
 """
 
-FREE = frozenset(
-    f"aten::{name}"
-    for names in (_MADE, _MOVED, _CHOSEN, _REDUCED, _NORMALISED, _POOLED_OR_RESIZED, _EACH_ON_ITS_OWN)
-    for name in names.split()
-)
+_FREE = (_MADE, _MOVED, _CHOSEN, _REDUCED, _NORMALISED, _POOLED_OR_RESIZED, _ACTIVATED, _SOFTMAX, _EACH_ON_ITS_OWN)
+FREE = frozenset(f"aten::{name}" for names in _FREE for name in names.split())
 """Written into place (`relu_`) they are free too, and so are views and what torch itself tags as pointwise."""
+
+OTHERWISE = "other"
+"""The kind of whatever else is done to each number on its own: roots, exponentials, masks."""
+
+_KINDS = {
+    "normalisation": f"{_NORMALISED} batch_norm group_norm instance_norm layer_norm rms_norm",
+    "softmax": _SOFTMAX,
+    "activation": f"""
+        {_ACTIVATED} elu gelu hardshrink hardsigmoid hardtanh leaky_relu log_sigmoid prelu relu relu6 rrelu selu
+        sigmoid silu softplus softshrink tanh threshold
+    """,
+    "addition": "add rsub sub",
+    "multiplication": "addcdiv addcmul div lerp mul",
+    "pooling or resizing": f"""
+        {_POOLED_OR_RESIZED} adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d max_pool1d
+        max_pool2d max_pool3d
+    """,
+    "reduction": f"{_REDUCED} amax amin max min",
+    OTHERWISE: _EACH_ON_ITS_OWN,
+}
+LEFT_OUT = {f"aten::{name}": kind for kind, names in reversed(_KINDS.items()) for name in names.split()}
+"""Kinds of what is free although it computes. One that falls apart into others is named as one."""

@@ -9,16 +9,18 @@ or is added to the product on the way to the sum. Products that are added one by
 are other slices of the tensors that the other's factors are slices of: `sum(p[:, i] * q[:, i] for i in …)`. Two
 products of four tensors are none, or every gate and every rotation of queries and keys would be one.
 
-What is not seen: products written into parts of another tensor (`scores[:, i] = q * k`) that is summed later, products
-added one by one whose factors were computed apart from each other, and quotients.
+What cannot be followed is doubted, product by product: those written into parts of another tensor (`scores[:, i] = q *
+k`) or moved in ways that are not followed, three or more that are added one by one although their factors were computed
+apart from each other, and quotients that are summed. A count of which they would be a hundredth is no count.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from bench.factors import Factor, Followed, Term, joined, laid, merged, slices_of_the_same, taken_from
+from bench.factors import Factor, Followed, Term, joined, laid, merged, slices_of_the_same
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,13 +42,28 @@ TAKE = (*COPY, "aten::index", "aten::gather", "aten::_unsafe_index")  # a slice 
 SCALE = ("aten::mul", "aten::div", "aten::neg", "aten::masked_fill", "aten::rsub", "aten::tril", "aten::triu")
 """By anything: a factor that is no factor here."""
 
+_LOST = """
+    block_diag channel_shuffle col2im diagonal_scatter im2col masked_scatter masked_select pixel_shuffle pixel_unshuffle
+    reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave replication_pad1d replication_pad2d
+    replication_pad3d rot90 scatter select_scatter slice_scatter sort take unfold_copy
+"""
+LOST = frozenset(f"aten::{name}" for name in _LOST.split())
+"""Moves that products are not followed through."""
+
+GATE = 2  # products of tensors of their own that may be added: a gate, a blend, a rotation
+
 
 class Products:
-    """The products that are still alive, and how many of their elements were summed."""
+    """The products that are still alive, and how many of their elements were summed.
 
-    def __init__(self) -> None:
+    `doubted`: by module, how many products may have been summed unseen. `scopes`: modules that run, the innermost last.
+    """
+
+    def __init__(self, scopes: Sequence[str]) -> None:
         from torch.utils.weak import WeakTensorKeyDictionary
 
+        self.doubted: Counter[str] = Counter()
+        self._scopes = scopes
         self._alive: Any = WeakTensorKeyDictionary()  # tensor → Followed
         self._taken: dict[Any, Any] = {}  # storage → the storage that its values were copied from
 
@@ -55,10 +72,16 @@ class Products:
         name = operator.removesuffix("_")
         if name in TAKE:
             self._take(args[0], result)
-        if name == "aten::mul" and _is_tensor(args[1]):
-            return self._multiplied(None, args[0], args[1], result)
-        if name == "aten::addcmul":
-            return self._multiplied(args[0], args[1], args[2], result)
+        if name in ("aten::mul", "aten::div") and _is_tensor(args[1]):
+            self._multiply(args[0], args[1], result, quotient=name == "aten::div")
+            return 0
+        if name in ("aten::addcmul", "aten::addcdiv"):
+            added_to = self._get(args[0])
+            self._multiply(args[1], args[2], result, quotient=name == "aten::addcdiv")
+            return self._add(added_to, self._get(result), result)
+        if name in LOST:
+            self._doubt(term for arg in args if (lost := self._get(arg)) is not None for term in lost.terms)
+            return 0
         if name in ("aten::cat", "aten::stack"):
             self._join(args[0], args[1] if len(args) > 1 else 0, result, new=name == "aten::stack")
             return 0
@@ -67,8 +90,10 @@ class Products:
         if name in (*ADDED_AT_INDEX, *PUT_AT_INDEX):
             return self._add_at_index(name, args, result)
         if name in ("aten::where", "aten::copy"):
-            both = [self._get(arg) for arg in args[1:3]]
-            self._set(result, *(each for each in both if each is not None))
+            both = [each for arg in args[1:3] if (each := self._get(arg)) is not None]
+            self._set(result, *both)
+            if name == "aten::copy" and _is_part(result):  # the whole may be summed
+                self._doubt(term for each in both for term in each.terms)
             return 0
         source: Any = args[0] if args else None
         followed = self._get(source)
@@ -92,7 +117,20 @@ class Products:
         self._alive.pop(result, None)
         terms = merged(term for each in followed for term in each.into(result.shape).terms)
         if terms:
-            self._alive[result] = Followed(terms, len(followed) == 1 and followed[0].pure)
+            pure = len(followed) == 1 and followed[0].pure
+            self._alive[result] = Followed(terms, pure, sum(each.added for each in followed))
+
+    def _doubt(self, terms: Iterable[Term]) -> None:
+        """Products may have been summed unseen; where they are seen to be at last, they are counted instead."""
+        for term in terms:
+            self.doubted[self._scopes[-1]] += term.multiplied - term.doubted
+            term.doubted = term.multiplied
+
+    def _taken_from(self, term: Term) -> int:
+        """What a term's products come to; they are counted, or counted elsewhere, from now on."""
+        self.doubted[self._scopes[-1]] -= term.doubted
+        count, term.multiplied, term.doubted = term.multiplied, 0, 0
+        return count
 
     def _take(self, source: "Tensor", result: "Tensor") -> None:
         """Remember where values were copied from: copies count as slices of one tensor."""
@@ -113,21 +151,18 @@ class Products:
         origin = self._taken.get(storage, storage)
         return (Factor(layout=layout, storage=storage, start=int(tensor.storage_offset()), origin=origin),)
 
-    def _multiplied(self, added_to: Any, left: "Tensor", right: "Tensor", result: "Tensor") -> int:
-        """Two tensors were multiplied, and maybe added to a third."""
+    def _multiply(self, left: "Tensor", right: "Tensor", result: "Tensor", *, quotient: bool) -> None:
+        """One tensor was multiplied by another, or divided."""
         import torch
 
         shape: Sequence[int] = torch.broadcast_shapes(left.shape, right.shape)  # type: ignore[no-untyped-call]
-        factors = () if left is right else self._factors(left, shape) + self._factors(right, shape)
+        own, others = self._factors(left, shape), self._factors(right, shape)
+        factors = own + (tuple(replace(factor, divides=True) for factor in others) if quotient else others)
         scaled = [known for side in (left, right) if (known := self._get(side)) is not None]
-        if len(factors) > 1:
-            product: Followed | None = Followed((Term(factors, prod(shape)),))
+        if len(factors) > 1 and left is not right:
+            self._set(result, Followed((Term(factors, prod(shape)),)))
         else:  # by one value alone, or of one with itself
-            product = scaled[0] if len(scaled) == 1 and left is not right else None
-        if added_to is not None:
-            return self._add(self._get(added_to), product, result)
-        self._set(result, *(() if product is None else (product,)))
-        return 0
+            self._set(result, *(scaled if len(scaled) == 1 and left is not right else ()))
 
     def _add(self, left: Followed | None, right: Followed | None, result: Any) -> int:
         """Two tensors were added: a sum of products where theirs are slices of the same tensors."""
@@ -141,10 +176,13 @@ class Products:
             for one in left.terms:
                 for other in right.terms:
                     if slices_of_the_same(one, other):
-                        count += taken_from(one) + taken_from(other)
+                        count += self._taken_from(one) + self._taken_from(other)
         self._set(result, *both)
         if (followed := self._get(result)) is not None:
-            self._alive[result] = replace(followed, pure=False)
+            added = max(each.added for each in both) if _one_factor_for_all(both) else followed.added
+            self._alive[result] = replace(followed, pure=False, added=added)
+            if added > GATE:
+                self._doubt(followed.terms)
         return count
 
     def _sum(self, name: str, followed: Followed, args: tuple[Any, ...], result: "Tensor") -> int:
@@ -155,7 +193,7 @@ class Products:
         else:
             given = args[1] if len(args) > 1 else None
             dims = [given] if isinstance(given, int) else [dim % rank for dim in given or range(rank)]
-        count, left = _contracted(followed, dims)
+        count, left = self._contracted(followed, dims)
         if name in POOL or name == "aten::cumsum":
             self._set(result, left)
             return count
@@ -170,6 +208,14 @@ class Products:
         self._set(result, replace(left, terms=tuple(terms)))
         return count
 
+    def _contracted(self, followed: Followed, dims: Iterable[int]) -> tuple[int, Followed]:
+        """The products that a sum contracts, and what it leaves alive."""
+        dims = list(dims)
+        contracted = [term for term in followed.terms if term.contracted(dims)]
+        left = [term for term in followed.terms if term not in contracted]
+        self._doubt(term for term in left if term.contracted(dims, divisors=True))
+        return sum(map(self._taken_from, contracted)), replace(followed, terms=tuple(left))
+
     def _add_at_index(self, name: str, args: tuple[Any, ...], result: "Tensor") -> int:
         """Values were added into a tensor, at places along one dimension, or anywhere."""
         values = args[3] if name in ADDED_AT_INDEX else args[2]
@@ -178,7 +224,7 @@ class Products:
         if followed is None:
             return 0
         dims = [args[1]] if name in ADDED_AT_INDEX else range(values.dim())
-        count, left = _contracted(followed, dims) if added else (0, followed)
+        count, left = self._contracted(followed, dims) if added else (0, followed)
         self._set(result, *(each for each in (into, left) if each is not None))
         return count
 
@@ -213,6 +259,17 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, torch.Tensor)
 
 
+def _one_factor_for_all(followed: Sequence[Followed]) -> bool:
+    """Whether all that is added has a factor in common: a sum that is scaled, summand by summand."""
+    first, *rest = [term.factors for each in followed for term in each.terms]
+    return any(all(any(factor.same(other) for other in factors) for factors in rest) for factor in first)
+
+
+def _is_part(tensor: "Tensor") -> bool:
+    """Whether a tensor is a part of a larger one."""
+    return _storage(tensor) is not None and tensor.untyped_storage().nbytes() > tensor.nbytes
+
+
 def _storage(tensor: "Tensor") -> Any:
     """What two tensors share when one is a view of the other; None where there is no such thing."""
     import torch
@@ -235,11 +292,3 @@ def _viewed(factor: Factor, func: Any, args: tuple[Any, ...], views: "Sequence[T
     except RuntimeError:
         pass
     return [laid(view.shape, [True] * view.dim()) for view in views]
-
-
-def _contracted(followed: Followed, dims: Iterable[int]) -> tuple[int, Followed]:
-    """The products that a sum contracts, and those that it leaves alive."""
-    dims = list(dims)
-    contracted = [term for term in followed.terms if term.contracted(dims)]
-    left = tuple(term for term in followed.terms if term not in contracted)
-    return sum(map(taken_from, contracted)), replace(followed, terms=left)
