@@ -4,12 +4,13 @@
 
 prints a Markdown table: for each fault how often each training was started, how many lines the store has (counted in
 its files, before anything is merged), how many records were lost or made twice, and whether the table is the one of
-the undisturbed sweep. `--write` puts it between the comments `<!-- faults -->` and `<!-- /faults -->` of a file. The
-exit code is 1 when any came out wrong.
+the undisturbed sweep. `--write` puts it between the comments `<!-- faults -->` and `<!-- /faults -->` of a file, when
+all came out right. The exit code is 1 when any came out wrong.
 """
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -89,8 +90,9 @@ def run(names: Sequence[str], folder: Path, port: int) -> tuple[dict[str, str], 
     rows, all_right = {}, True
     for name in in_turn(names):
         what, began = FAULTS[name], time.monotonic()
+        one = cluster.up(folder / "cluster", site(what, port))
         try:
-            found = provoke(name, folder, cluster.up(folder / "cluster", site(what, port)))
+            found = provoke(name, folder, one)
             rows[name] = row(what, found, time.monotonic() - began)
             all_right &= right(what, found)
         except Exception as problem:  # noqa: BLE001 the others are still to come
@@ -119,6 +121,9 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in FAULTS]:
         parser.error(f"no fault {unknown[0]!r}; allowed: {', '.join(FAULTS)}")
+    if options.names and options.write:
+        parser.error("--write is for all of them")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the cluster goes with us
     folder = options.folder or Path(tempfile.mkdtemp(prefix="vitab-faults-"))
     names = options.names or list(FAULTS)
     try:
@@ -127,7 +132,7 @@ def main() -> int:
         cluster.purge(folder / "cluster")
     table = "\n".join([HEAD, *(rows[name] for name in FAULTS if name in rows)])
     print(table)
-    if options.write:
+    if options.write and all_right:
         write(table, options.write)
     if not options.folder:
         shutil.rmtree(folder)
