@@ -8,7 +8,7 @@ from bench import registry
 from bench.trial import Trial
 from reports.claims import Source
 from reports.layout import MANY, usual_seeds
-from reports.scale import alone
+from reports.scale import LADDERS, alone
 from reports.significance import EXPLANATION, Comparison
 from reports.table import Cell
 
@@ -84,6 +84,7 @@ def _many_alike(grid: Grid) -> str | None:
     for quantity in quantities:
         if sum(other.name == quantity.name for other in quantities) >= MANY:
             unit = {"%": " in percent", None: ""}.get(quantity.unit, f" in {quantity.unit}")
+            unit = "" if quantity.unit in LADDERS else unit  # heads or cells say whether it is ms or s
             others = {cell.quantity for _, _, cell in grid.cells()} - {quantity.name}
             return f"numbers are {quantity.label}{unit}{', unless a head or a row says otherwise' if others else ''}"
     return None

@@ -65,12 +65,13 @@ LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0307": ".", "\u0308": '"',
            "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c"}  # fmt: skip
 
-SIZES = ((70, ""), (80, r"\small"), (10**9, r"\footnotesize"))
+SIZES = ((75, ""), (85, r"\small"), (10**9, r"\footnotesize"))
 """Characters that a row of 5.5 inches (NeurIPS) takes at a size; a character is about half as wide as it is high."""
 
 HANGING = 2  # digits of a mark that the space between two columns (12 pt) has room for
-TOO_WIDE = 88  # characters: shrunk to the width of the text
-WIDE = 44  # characters that a column of a two-column page holds
+TOO_WIDE = 94  # characters: shrunk to the width of the text
+WIDE = 48  # characters that a column of a two-column page holds
+GAP = 3  # characters that the space between two columns (12 pt) has room for at the smallest size
 
 PREAMBLE = r"""\documentclass{article}
 \usepackage[utf8]{inputenc}
@@ -245,9 +246,9 @@ def _label(study: str) -> str:
 
 
 def _width(laid: Grid) -> int:
-    """Characters of the widest row, two between columns."""
+    """Characters of the widest row, the space between its columns among them."""
     widths = []
     for strip in laid.strips:
         entries = [len(e.text) + len(f" ± {e.spread}" if e.spread else "") + len(e.tail) for e in strip.entries]
-        widths.append(max([len(strip.path[-1]), *entries]) + 2)
+        widths.append(max([len(strip.path[-1]), *entries]) + GAP)
     return sum(widths)

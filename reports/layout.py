@@ -12,14 +12,23 @@ from typing import Literal
 
 import msgspec
 
-from ablations.printed import NOTHING
 from bench.trial import Frozen
 from reports.scale import COUNTED, Scale, scale, show
 from reports.table import Cell, ClaimCell, Column, Table, Verdict
+from reports.wanting import (
+    cells_of,
+    every,
+    is_number,
+    names_its_unit,
+    nothing_but_reported,
+    only_reported,
+    reasons,
+    why_nothing,
+)
 
 NONE = "–"  # there is nothing to show here, and that is known
+DIGITS = "0123456789"  # behind a unit they make a label of it: AP50
 MANY = 4  # columns of one quantity: the caption names it and its unit (reports/captions.py), their heads do not
-ABSENT = Cell(state="not_applicable")
 COMPARED: tuple[Verdict, ...] = ("reproduced", "close", "explained", "within_noise", "deviates")
 WORDS: tuple[Verdict, ...] = (*COMPARED, "not_comparable", "failed", "pending")
 
@@ -61,7 +70,7 @@ class Grid(Frozen):
 
 def grid(table: Table, *, reported_only: bool = False) -> Grid:
     """The texts of a table; `reported_only`: what was reported, as it is printed there, and nothing of ours."""
-    as_printed = reported_only or _nothing_but_reported(table)
+    as_printed = reported_only or nothing_but_reported(table)
     labels = tuple(Entry(text=row.label, footnotes=row.notes) for row in table.rows)
     strips = [Strip(path=(table.stub,), align="left", entries=labels)]
     for column in table.columns:
@@ -71,7 +80,7 @@ def grid(table: Table, *, reported_only: bool = False) -> Grid:
     source = table.source or _usual_source(table)
     notes = [caption, *table.notes, f"Source: {source}" if source else ""]
     if as_printed and not reported_only:
-        notes.append(_why_nothing(table))
+        notes.append(why_nothing(table))
     if not as_printed:
         notes.append(verdicts_line(table))
     return Grid(
@@ -88,7 +97,7 @@ def verdicts_line(table: Table) -> str:
     """`params: 20 reproduced, 3 close, 1 failed · FLOPs: …`: the columns of which something was compared, or failed."""
     counts = []
     for column in table.columns:
-        said = Counter(claim.verdict for cell in _cells(table, column) for claim in cell.claims if _is_number(claim))
+        said = Counter(claim.verdict for cell in cells_of(table, column) for claim in cell.claims if is_number(claim))
         if any(said[word] for word in (*COMPARED, "failed")):
             words = ", ".join(f"{said[word]} {word.replace('_', ' ')}" for word in WORDS if said[word])
             counts.append(f"{column.label}: {words}")
@@ -100,50 +109,9 @@ def usual_seeds(cells: Iterable[Cell]) -> int | None:
     return next((n for n, _ in Counter(cell.n for cell in cells if cell.n is not None).most_common(1)), None)
 
 
-def _cells(table: Table, column: Column) -> list[Cell]:
-    return [row.cells.get(column.name, ABSENT) for row in table.rows]
-
-
-def _every(table: Table) -> list[Cell]:
-    return [cell for column in table.columns for cell in _cells(table, column)]
-
-
-def _is_number(claim: ClaimCell) -> bool:
-    """Whether a paper prints more than a dash."""
-    return claim.printed.strip().lower() not in NOTHING
-
-
-def _why_nothing(table: Table) -> str:
-    """Why a table holds nothing but reported numbers."""
-    every = _every(table)
-    wanting = [cell for cell in every if cell.state != "pending"]
-    if not wanting:
-        return "All numbers as reported; nothing is measured yet"
-    rest = "; the rest is not measured yet" if len(wanting) < len(every) else ""
-    return f"All numbers as reported; not measured: {'; '.join(_reasons(wanting))}{rest}"
-
-
-def _reasons(cells: list[Cell]) -> list[str]:
-    """Why cells have no number, each reason once; a place for which there is no number gives none."""
-    without = [cell for cell in cells if cell.value is None and (cell.state != "not_applicable" or cell.claims)]
-    return list(dict.fromkeys(cell.reason or cell.state.replace("_", " ") for cell in without))
-
-
-def _only_reported(cells: list[Cell]) -> bool:
-    """Whether somebody reported numbers, and all of ours are missing for one and the same reason."""
-    missing = all(cell.value is None for cell in cells)
-    return missing and any(cell.claims for cell in cells) and len(_reasons(cells)) == 1
-
-
-def _nothing_but_reported(table: Table) -> bool:
-    """Whether this is a paper's table of which nothing is measured yet."""
-    columns = [column for column in table.columns if column.kind == "quantity"]
-    return bool(columns) and all(_only_reported(_cells(table, column)) for column in columns)
-
-
 def _usual_source(table: Table) -> str | None:
     """Where most of the claims stand."""
-    sources = Counter(claim.source for cell in _every(table) for claim in cell.claims).most_common(1)
+    sources = Counter(claim.source for cell in every(table) for claim in cell.claims).most_common(1)
     return sources[0][0] if sources else None
 
 
@@ -164,22 +132,23 @@ def _field(table: Table, column: Column) -> list[Strip]:
 
 def _quantity(table: Table, column: Column, as_printed: bool) -> list[Strip]:
     """What was reported, what we have, and what they say together, as far as there is any of it."""
-    cells, source = _cells(table, column), _usual_source(table)
-    claimed, reasons = any(cell.claims for cell in cells), _reasons(cells)
+    cells, source = cells_of(table, column), _usual_source(table)
+    claimed, why = any(cell.claims for cell in cells), reasons(cells)
     scales = _scales(column, cells)
     own = scales[column.unit]
     n = usual_seeds(cells)
-    path = (*column.heads, _label(column, None if _unit_is_known(table, column, own) else own.unit, n))
-    alone = as_printed or _only_reported(cells)
+    alone = as_printed or only_reported(cells)
+    known = _unit_is_known(table, column, own) or (alone and names_its_unit(cells))
+    path = (*column.heads, _label(column, None if known else own.unit, n))
     printed = tuple(_reported(cell, source, alone=alone) for cell in cells)
     reported = Strip(path=path, align="right", entries=printed)
     if as_printed:
         return [reported] if claimed else []
-    if _only_reported(cells):
-        return [_under(reported, "reported", f"not measured: {reasons[0]}")]
+    if only_reported(cells):
+        return [_under(reported, "reported", f"not measured: {why[0]}")]
     empty = all(cell.value is None for cell in cells)
-    same = reasons[0] if empty and len(reasons) == 1 and any(cell.reason for cell in cells) else None
-    ours = tuple(_ours(cell, scales[cell.unit or column.unit], n, told=same) for cell in cells)
+    same = why[0] if empty and len(why) == 1 and any(cell.reason for cell in cells) else None
+    ours = tuple(_ours(cell, _scale_of(cell, column, scales), n, told=same) for cell in cells)
     strips = [Strip(path=path, align="right", entries=ours, footnotes=(same,) if same else ())]
     if claimed:
         words = tuple(_verdict(cell, source) for cell in cells)
@@ -197,10 +166,10 @@ def _under(strip: Strip, label: str, *footnotes: str) -> Strip:
 
 def _scales(column: Column, cells: list[Cell]) -> dict[str | None, Scale]:
     """A scale a unit. Where the cells of a column are of several, each number brings its own along."""
-    units = dict.fromkeys([column.unit, *(cell.unit or column.unit for cell in cells)])
+    units = dict.fromkeys([column.unit, *(_unit(cell, column) for cell in cells)])
     scales = {}
     for unit in units:
-        mine = [cell for cell in cells if cell.value is not None and (cell.unit or column.unit) == unit]
+        mine = [cell for cell in cells if cell.value is not None and _unit(cell, column) == unit]
         own = scale(unit, [cell.value for cell in mine if cell.value is not None], [cell.std or 0 for cell in mine])
         if len(units) > 1 and own.unit is not None:
             gap = "" if own.unit == "%" else " "
@@ -209,11 +178,22 @@ def _scales(column: Column, cells: list[Cell]) -> dict[str | None, Scale]:
     return scales
 
 
+def _unit(cell: Cell, column: Column) -> str | None:
+    return column.unit if cell.unit is None else cell.unit
+
+
+def _scale_of(cell: Cell, column: Column, scales: dict[str | None, Scale]) -> Scale:
+    """The scale of a cell: that of its unit in the column, or its own where it is a bare number."""
+    unit = _unit(cell, column)
+    return scale(unit, [cell.value]) if unit == "" and cell.value is not None else scales[unit]
+
+
 def _unit_is_known(table: Table, column: Column, own: Scale) -> bool:
     """Whether the head need not say the unit: the label does, or the caption does for many columns of one quantity."""
     alike = sum(other.quantity == column.quantity for other in table.columns if other.kind == "quantity")
     told = column.quantity is not None and alike >= MANY and own.unit == column.unit
-    return told or (own.unit or "").lower() in column.label.lower().split()
+    words = " ".join((*column.heads, column.label)).split()
+    return told or any((own.unit or "").lower() == word.lower() or own.unit == word.rstrip(DIGITS) for word in words)
 
 
 def _label(column: Column, unit: str | None, n: int | None) -> str:
@@ -234,7 +214,7 @@ def _reported(cell: Cell, source: str | None, *, alone: bool) -> Entry:
             footnotes.append(f"{claim.printed}: {claim.source}{'' if claim in own else verdict}")
         if note is not None and (claim in own or note not in [other.note for other in own]):
             footnotes.append(note)
-    text = " / ".join(claim.printed if _is_number(claim) else NONE for claim in own)
+    text = " / ".join(claim.printed if is_number(claim) else NONE for claim in own)
     return Entry(text=text or NONE, footnotes=tuple(footnotes))
 
 
@@ -257,7 +237,7 @@ def _ours(cell: Cell, own: Scale, n: int | None, *, told: str | None) -> Entry:
 
 def _verdict(cell: Cell, source: str | None) -> Entry:
     """One word for each claim; how far off where nothing else says it."""
-    claims = [claim for claim in _own(cell, source) if _is_number(claim)]
+    claims = [claim for claim in _own(cell, source) if is_number(claim)]
     if cell.value is None or not claims:
         return Entry(text=NONE)
     words = []
@@ -272,7 +252,7 @@ def _verdict(cell: Cell, source: str | None) -> Entry:
 def _differences(table: Table, column: Column, own: Scale) -> Strip:
     """Differences to the base row."""
     entries = []
-    for cell in _cells(table, column):
+    for cell in cells_of(table, column):
         apart = cell.difference
         if apart is None:
             entries.append(Entry(text=NONE))
