@@ -144,11 +144,14 @@ def _data(packed: bytes) -> Data | None:
 
 @lru_cache(maxsize=4096)
 def _input(model: str, data: bytes | None, packed: bytes) -> Input:
-    """The input's size, channels and classes: as stated, else the library model's or the data's, else ImageNet's."""
+    """The input's size, channels and classes: as stated, else the model's own or the data's, else ImageNet's."""
     facts = None if data is None else data_sets.facts(msgspec.msgpack.decode(data, type=Data))
     derived = WITHOUT_DATA if facts is None else {"classes": facts.classes, "channels": facts.channels}
-    given = _unpacked(packed) or {}
-    if "image" not in given:
+    usual = models.usual_input(model)
+    given: dict[str, Any] = usual | (_unpacked(packed) or {})
+    if "tokens" in usual:
+        given = {"image": None} | given
+    elif "image" not in given:
         try:
             given["image"] = _library_image(model) or (facts.image if facts else FALLBACK_IMAGE)
         except UserError as problem:

@@ -11,8 +11,13 @@ from typing import Annotated, Any, Literal, dataclass_transform
 import msgspec
 from msgspec import Meta
 
+from bench.errors import Invalid
+
 MOST_PIXELS = 16_384
 """A side of an image: sixteen times what anybody trains at, and small enough to list its divisors at once."""
+
+MOST_TOKENS = 65_536
+"""Of a sequence: what a map of 256×256 places has."""
 
 Pixels = Annotated[int, Meta(ge=1, le=MOST_PIXELS)]
 
@@ -34,11 +39,27 @@ class Model(Frozen):
 
 
 class Input(Frozen):
-    """What the model eats: images (B, channels, image, image), out come `classes` logits."""
+    """What the model eats: images (B, channels, image, image), or sequences (B, tokens) of entries of a vocabulary.
 
-    image: Pixels  # a side
+    Out come `classes` logits, for an image or for each token.
+    """
+
+    image: Pixels | None  # a side; None: sequences
     channels: Annotated[int, Meta(ge=1)] = 3
     classes: Annotated[int, Meta(ge=0)] = 1000  # 0: no head
+    tokens: Annotated[int, Meta(ge=1, le=MOST_TOKENS)] | None = None  # of a sequence; None: images
+
+    @property
+    def size(self) -> str:
+        """For people: pixels a side, or the length of a sequence."""
+        return f"{self.tokens} tokens" if self.image is None else str(self.image)
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of the images. Raises Invalid where the input is sequences."""
+        if self.image is None:
+            raise Invalid("this model eats images, not sequences of tokens: say `model.image`")
+        return self.image
 
 
 class Data(Frozen):

@@ -129,9 +129,10 @@ def _asked(name: str, image: int | None) -> tuple[Model, Input]:
     """The model of a name and its input. Raises UserError where there is none, or where they do not go together."""
     model = models.resolve(name, {})
     library, colon, rest = model.name.partition(":")
-    if image is None:
+    usual = models.usual_input(model.name)
+    if image is None and "tokens" not in usual:
         image = registry.load("models", library).default_image(rest) if colon else USUAL_IMAGE
-    input_ = Input(image=image)
+    input_ = Input(image=image, **usual)
     for note in models.check(model, input_):
         print(f"{model.name}: {note}", file=sys.stderr)
     return model, input_
@@ -149,7 +150,8 @@ class _Result:
 
     def plain(self, by: By | None) -> dict[str, Any]:
         """The machine-readable form; a key without a meaning is absent."""
-        said = {"model": self.model.name, "image": self.input.image, "convention": self.convention}
+        size = {"image": self.input.image} if self.input.image else {"tokens": self.input.tokens}
+        said: dict[str, Any] = {"model": self.model.name, **size, "convention": self.convention}
         if self.counts is None:
             return {**said, "state": "failed", "reason": self.reason}
         said |= {"params": self.counts.params, "flops": self.counts.total, "state": "measured"}
@@ -176,9 +178,9 @@ def _print(results: list[_Result], *, by: By | None, diff: bool) -> None:
     params = scale("parameters", [counts.params for counts in counted])
     flops = scale("multiply-adds", [counts.total for counts in counted])
     rows = [
-        (result.model.name, result.input.image, show(counts.params, params), show(counts.total, flops))
+        (result.model.name, result.input.size, show(counts.params, params), show(counts.total, flops))
         if (counts := result.counts)
-        else (result.model.name, result.input.image, "failed", "failed")
+        else (result.model.name, result.input.size, "failed", "failed")
         for result in results
     ]
     print(_table(rows, ("model", "image", "params", "FLOPs")))
@@ -224,7 +226,7 @@ def _print_difference(one: _Result, other: _Result) -> None:
         for name in {**own, **theirs}
     }
     lines = folded({name: part for name, part in differences.items() if part != none})
-    print(f"\n{one.model.name} at {one.input.image} less {other.model.name} at {other.input.image}")
+    print(f"\n{one.model.name} at {one.input.size} less {other.model.name} at {other.input.size}")
     if not lines:
         print("no module counts otherwise")
         return

@@ -69,12 +69,27 @@ def _number_lines(planned: GridCell, cell: Cell, snapshot: Snapshot) -> Iterator
     works = _works(planned, snapshot)
     for work in works:
         yield _work_line(work, planned.quantity, snapshot)
+    yield from _parts_lines(works, snapshot)
     yield from _bound_lines([record for work in works if (record := plan.serving(work, snapshot)) is not None])
     if planned.explanation is not None:
         second = planned.explanation
         for work in second.works:
             yield f"second computation, {second.note} ({second.said}):"
             yield _work_line(work, second.quantity or "", snapshot)
+
+
+def _parts_lines(works: tuple[Work, ...], snapshot: Snapshot) -> Iterator[str]:
+    """Trainings behind them of which memory let less than was planned be done at once."""
+    for work in works:
+        record = snapshot.records.get(work.weights_key or "")
+        if record is None or record.failure is not None or record.trial.train is None:
+            continue
+        execution = record.trial.execution
+        if execution.out_of_memory == "split" and execution.micro_batch not in (None, work.trial.execution.micro_batch):
+            yield (
+                f"seed {record.trial.seed}: trained with {execution.micro_batch} images at once, for want of memory;"
+                f" the effective batch is {record.trial.train.batch} as planned"
+            )
 
 
 def _image_lines(grid: Grid, row: GridRow, column: StudyColumn, store: Store, snapshot: Snapshot) -> Iterator[str]:
@@ -162,7 +177,7 @@ def _record_line(record: Record, quantity: str) -> str:
     took = "" if record.seconds is None else f" in {duration(record.seconds)}"
     built = f" ({versions})" if versions else ""
     return (
-        f"{seed}{said} · {record.measure} v{record.version} on {record.trial.model.name} @ {record.trial.input.image}"
+        f"{seed}{said} · {record.measure} v{record.version} on {record.trial.model.name} @ {record.trial.input.size}"
         f"{built} · {record.time[:10]}{took} on {host} · record {record.key}"
     )
 

@@ -9,6 +9,11 @@ The interface of a file in this folder; everything at module level is torch-free
     def notes(knobs, input) -> list[str]  what will be built otherwise than the reader may think (optional)
     def build(knobs, input, *, dropout, drop_path) -> nn.Module      maps (B, C, H, W) to logits (B, classes)
 
+One that eats sequences and no images has besides:
+
+    INPUT: dict[str, int]                 with `tokens`, and whatever else of the input nobody says otherwise
+    def example(knobs, input) -> tuple[Tensor, ...]     what its module is called with, B = 1
+
 A library's file has instead: `names() -> tuple[str, ...]` (torch-free, without importing the library) and
 `default_image(name) -> int`, which raise Needs where the library is not installed,
 `build(name, arguments, input, *, dropout, drop_path)`, `SAID_ELSEWHERE`, the library's arguments that a trial states
@@ -26,7 +31,7 @@ from bench.errors import Invalid, Needs, UserError, unknown
 from bench.trial import Input, Model
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 LIBRARIES = ("timm", "torchvision")
 """Files here whose models go by a prefix, in the order in which a bare name is looked for: keys depend on it."""
@@ -103,8 +108,17 @@ def _refuse_said_elsewhere(name: str, arguments: Iterable[str]) -> None:
             raise Invalid(f"model.{argument} is no knob of {name}; {fields[argument]}")
 
 
+def usual_input(name: str) -> dict[str, int]:
+    """What of its input a model states itself: nothing, where it eats images."""
+    if ":" in name:
+        return {}
+    stated: dict[str, int] = getattr(registry.load("models", name), "INPUT", {})
+    return stated
+
+
 def check(model: Model, input_: Input) -> list[str]:
     """Apply a model's rules (raises Invalid) and return its notes: what is built otherwise than it reads."""
+    _check_eaten(model.name, input_)
     library, colon, rest = model.name.partition(":")
     module = registry.load("models", library)
     notes = getattr(module, "notes", None)
@@ -113,6 +127,15 @@ def check(model: Model, input_: Input) -> list[str]:
     knobs = msgspec.convert(model.knobs, module.Knobs)
     module.check(knobs, input_)
     return list(notes(knobs, input_)) if notes else []
+
+
+def _check_eaten(name: str, input_: Input) -> None:
+    """Raise Invalid for images where a model eats sequences, and for sequences where it eats images."""
+    sequences = "tokens" in usual_input(name)
+    for field, wanted in (("image", not sequences), ("tokens", sequences)):
+        if (getattr(input_, field) is not None) != wanted:
+            said = f"say `model.{field}`" if wanted else f"leave `model.{field}` out"
+            raise Invalid(f"{name} eats {'sequences of tokens' if sequences else 'images'}: {said}")
 
 
 def divisors(number: int) -> str:
@@ -126,11 +149,23 @@ def wants_values(problem: Exception) -> bool:
     return isinstance(problem, NotImplementedError) or "meta tensor" in str(problem)
 
 
+def example(model: Model, input_: Input) -> "tuple[Tensor, ...]":
+    """What a module is called with, one of each: an image or sequences of zeros, on the current default device."""
+    import torch
+
+    if "tokens" in usual_input(model.name):
+        module = registry.load("models", model.name)
+        sequences: tuple[Tensor, ...] = module.example(msgspec.convert(model.knobs, module.Knobs), input_)
+        return sequences
+    return (torch.zeros(1, input_.channels, input_.side, input_.side),)
+
+
 def build(model: Model, input_: Input, *, dropout: float = 0.0, drop_path: float = 0.0) -> "nn.Module":
     """The module, on the current default device (use `with torch.device("meta")` for shapes alone).
 
     Raises Invalid when the library refuses its arguments, or we do.
     """
+    _check_eaten(model.name, input_)
     library, colon, rest = model.name.partition(":")
     if colon:
         module = registry.load("models", library)

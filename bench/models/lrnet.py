@@ -33,7 +33,7 @@ class Knobs(Frozen):
 
 def check(knobs: Knobs, input: Input) -> None:
     """Raise Invalid for what cannot be built."""
-    where = f"lrnet at {input.image}"
+    where = f"lrnet at {input.side}"
     if len(knobs.depths) != len(knobs.inside):
         raise Invalid(f"{where}: {len(knobs.depths)} depths and {len(knobs.inside)} inside; each stage has one of both")
     if knobs.window % 2 == 0:

@@ -25,9 +25,9 @@ class Knobs(Frozen):
 
 def check(knobs: Knobs, input: Input) -> None:
     """Raise Invalid for what cannot be built."""
-    where = f"mixer at {input.image}"
-    if input.image % knobs.patch:
-        raise Invalid(f"{where}: patch {knobs.patch} does not divide the image; allowed: {divisors(input.image)}")
+    where = f"mixer at {input.side}"
+    if input.side % knobs.patch:
+        raise Invalid(f"{where}: patch {knobs.patch} does not divide the image; allowed: {divisors(input.side)}")
     for name in ("token_ratio", "channel_ratio"):
         if int(knobs.dim * getattr(knobs, name)) < 1:
             raise Invalid(f"{where}: {name} {getattr(knobs, name):g} leaves no hidden unit of dim {knobs.dim}")
@@ -38,7 +38,7 @@ def build(knobs: Knobs, input: Input, *, dropout: float, drop_path: float) -> "n
     from timm.models.mlp_mixer import MlpMixer
 
     module: Any = MlpMixer(
-        img_size=input.image,
+        img_size=input.side,
         in_chans=input.channels,
         num_classes=input.classes,
         patch_size=knobs.patch,

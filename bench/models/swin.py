@@ -36,9 +36,9 @@ class Knobs(Frozen):
 
 def check(knobs: Knobs, input: Input) -> None:
     """Raise Invalid for what cannot be built."""
-    where = f"swin at {input.image}"
-    if input.image % knobs.patch:
-        raise Invalid(f"{where}: patch {knobs.patch} does not divide the image; allowed: {divisors(input.image)}")
+    where = f"swin at {input.side}"
+    if input.side % knobs.patch:
+        raise Invalid(f"{where}: patch {knobs.patch} does not divide the image; allowed: {divisors(input.side)}")
     if not knobs.depths or len(knobs.depths) != len(knobs.heads):
         raise Invalid(f"{where}: {len(knobs.depths)} depths and {len(knobs.heads)} heads; each stage has one of both")
     for stage, heads in enumerate(knobs.heads):
@@ -51,7 +51,7 @@ def check(knobs: Knobs, input: Input) -> None:
 
 def notes(knobs: Knobs, input: Input) -> list[str]:
     """What becomes of windows that do not cover the maps."""
-    return window_notes(input.image // knobs.patch, knobs.window, stages=len(knobs.depths))
+    return window_notes(input.side // knobs.patch, knobs.window, stages=len(knobs.depths))
 
 
 def window_notes(side: int, window: int, *, stages: int) -> list[str]:
@@ -76,5 +76,10 @@ def build(knobs: Knobs, input: Input, *, dropout: float, drop_path: float) -> "n
     from bench.layers.swin import SwinTransformer
 
     return SwinTransformer(
-        **msgspec.structs.asdict(input), **msgspec.structs.asdict(knobs), dropout=dropout, drop_path=drop_path
+        image=input.side,
+        channels=input.channels,
+        classes=input.classes,
+        **msgspec.structs.asdict(knobs),
+        dropout=dropout,
+        drop_path=drop_path,
     )

@@ -73,10 +73,10 @@ def notes(name: str, arguments: dict[str, Any], input: Input) -> list[str]:
     patch = arguments.get("patch_size", int(said[1]) if said else 1)
     if not isinstance(patch, int) or patch < 1:
         return []
-    if input.image % patch == 0:
+    if input.side % patch == 0:
         windows = WINDOW_IN_NAME.match(name)
-        return window_notes(input.image // patch, int(windows[1]), stages=4) if windows and not arguments else []
-    return [f"patch {patch} does not divide the image of {input.image}: timm cuts its border off, or pads it"]
+        return window_notes(input.side // patch, int(windows[1]), stages=4) if windows and not arguments else []
+    return [f"patch {patch} does not divide the image of {input.side}: timm cuts its border off, or pads it"]
 
 
 def build(name: str, arguments: dict[str, Any], input: Input, *, dropout: float, drop_path: float) -> "nn.Module":
@@ -86,7 +86,7 @@ def build(name: str, arguments: dict[str, Any], input: Input, *, dropout: float,
     """
     import timm
 
-    overlay = {"input_size": (input.channels, input.image, input.image)}
+    overlay = {"input_size": (input.channels, input.side, input.side)}
     given = {"in_chans": input.channels, "num_classes": input.classes, **arguments, "pretrained_cfg_overlay": overlay}
     # many models have a rate of their own that is not 0, others know no such argument: those cannot drop anything
     rates = {"drop_rate": dropout, "drop_path_rate": drop_path}
@@ -101,7 +101,7 @@ def build(name: str, arguments: dict[str, Any], input: Input, *, dropout: float,
         except (AssertionError, RuntimeError, ValueError) as problem:
             if wants_values(problem):
                 raise
-            raise Invalid(f"timm:{name} at {input.image}: {str(problem).splitlines()[0]}") from problem
+            raise Invalid(f"timm:{name} at {input.side}: {str(problem).splitlines()[0]}") from problem
 
 
 @cache

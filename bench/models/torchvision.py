@@ -64,13 +64,13 @@ def build(name: str, arguments: dict[str, Any], input: Input, *, dropout: float,
     file = _entries()[name][0].stem
     given: dict[str, Any] = {"num_classes": input.classes}
     if file in SIZED:
-        given[SIZED[file]] = input.image if file == "vision_transformer" else (input.image, input.image)
+        given[SIZED[file]] = input.side if file == "vision_transformer" else (input.side, input.side)
     if file in ("googlenet", "inception"):
         given["init_weights"] = True  # torchvision's own default, said so that it does not warn of changing it
     try:
         module: nn.Module = torchvision.models.get_model(name, weights=None, **{**given, **arguments})
     except (AssertionError, ValueError) as problem:
-        raise Invalid(f"torchvision:{name} at {input.image}: {str(problem).splitlines()[0]}") from problem
+        raise Invalid(f"torchvision:{name} at {input.side}: {str(problem).splitlines()[0]}") from problem
     _set_rates(f"torchvision:{name}", module, dropout, drop_path)
     return module
 

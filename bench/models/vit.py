@@ -33,9 +33,9 @@ class Knobs(Frozen):
 
 def check(knobs: Knobs, input: Input) -> None:
     """Raise Invalid for what cannot be built."""
-    where = f"vit at {input.image}"
-    if input.image % knobs.patch:
-        raise Invalid(f"{where}: patch {knobs.patch} does not divide the image; allowed: {divisors(input.image)}")
+    where = f"vit at {input.side}"
+    if input.side % knobs.patch:
+        raise Invalid(f"{where}: patch {knobs.patch} does not divide the image; allowed: {divisors(input.side)}")
     if knobs.dim % knobs.heads:
         raise Invalid(f"{where}: heads {knobs.heads} do not divide dim {knobs.dim}; allowed: {divisors(knobs.dim)}")
     if int(knobs.dim * knobs.mlp_ratio) < 1:
@@ -56,5 +56,10 @@ def build(knobs: Knobs, input: Input, *, dropout: float, drop_path: float) -> "n
     from bench.layers.vit import VisionTransformer
 
     return VisionTransformer(
-        **msgspec.structs.asdict(input), **msgspec.structs.asdict(knobs), dropout=dropout, drop_path=drop_path
+        image=input.side,
+        channels=input.channels,
+        classes=input.classes,
+        **msgspec.structs.asdict(knobs),
+        dropout=dropout,
+        drop_path=drop_path,
     )
