@@ -10,6 +10,7 @@ Between nodes without GPUs gloo uses the address that a node's own name stands f
 """
 
 import contextlib
+import math
 import os
 import re
 import select
@@ -24,17 +25,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from bench import slot
 from bench.errors import UserError
 from bench.record import TRAIN
 from bench.train import others
 from bench.work import Work
+from slurm.request import Request
 
 FIRST_PORT, PORTS = 10_000, 20_000
 """Ports below those that the kernel gives to outgoing connections (from 32768), two a job."""
 
-COMING_S = 600.0
-"""How long a node waits for the first one, whose start may be delayed by a prologue."""
+COMING_S = 120.0
+"""How long a node waits for the task of another one: srun starts all at once, and Python is slow on a busy disk."""
 
 PAUSE_S = 0.5
 
@@ -51,16 +55,13 @@ class Place:
     node: int  # this one
     host: str  # the first one
     port: int  # there; processes meet at the next one
+    server: socket.socket | None = None  # the first one's: it is gone with it, wherever that comes to its end
 
     @property
     def ranks(self) -> range:
         """Processes of this node."""
-        return ranks_of(self.node, self.processes // self.nodes)
-
-
-def ranks_of(node: int, each: int) -> range:
-    """Processes of a node, of which each node has as many."""
-    return range(node * each, (node + 1) * each)
+        each = self.processes // self.nodes
+        return range(self.node * each, (self.node + 1) * each)
 
 
 def spread(works: Iterable[Work], nodes: int) -> int:
@@ -73,18 +74,45 @@ def spread(works: Iterable[Work], nodes: int) -> int:
     return counts[0]
 
 
+def most(works: Iterable[Work]) -> int:
+    """The processes of the training that has most."""
+    return max((work.trial.execution.processes for work in works if work.measure == TRAIN), default=1)
+
+
+def asking(asked: Request, works: Iterable[Work], *, given: bool) -> Request:
+    """What a job asks whose trials have several processes: as many nodes as their GPUs take, unless they are `given`.
+
+    Without GPUs a worker has the cores of all of its processes. Raises UserError where they do not fit.
+    """
+    listed = list(works)
+    processes = most(listed)
+    nodes = asked.nodes if given or not asked.gpus else math.ceil(processes / asked.gpus)
+    if nodes > 1:
+        spread(listed, nodes)
+    each = math.ceil(processes / nodes)
+    if asked.gpus and each > asked.gpus:
+        raise UserError(
+            f"execution.processes {processes} are {each} on a node, one a GPU; a job asks {asked.gpus} of each of"
+            f" {nodes} (--slurm gpus=N --slurm nodes=N)"
+        )
+    cpus = asked.cpus if asked.gpus else asked.cpus * each
+    return msgspec.structs.replace(asked, nodes=nodes, cpus=cpus)
+
+
 def place(works: Iterable[Work]) -> Place | None:
     """This task's, as Slurm says; None where no trial is spread over nodes. Raises UserError."""
     nodes = int(os.environ.get("SLURM_NTASKS", "1"))
     processes = 1 if nodes == 1 else spread(works, nodes)
     if processes == 1:
         return None
+    node, number = int(os.environ.get("SLURM_PROCID", "0")), port(os.environ.get("SLURM_JOB_ID", "0"))
     return Place(
         processes=processes,
         nodes=nodes,
-        node=int(os.environ.get("SLURM_PROCID", "0")),
+        node=node,
         host=_first_host(os.environ.get("SLURM_JOB_NODELIST", "")),
-        port=port(os.environ.get("SLURM_JOB_ID", "0")),
+        port=number,
+        server=None if node else socket.create_server(("", number), backlog=nodes),
     )
 
 
@@ -130,15 +158,13 @@ def _first_host(nodes: str) -> str:
 @contextlib.contextmanager
 def leading(here: Place | None) -> Iterator[None]:
     """What the first task does around its work: say where processes meet, be there for the other nodes, hear them."""
-    if here is None:
+    if here is None or here.server is None:
         yield
         return
     connections: list[socket.socket] = []
-    all_came = threading.Event()
-    with (
-        tempfile.TemporaryDirectory(prefix="vitab-") as folder,
-        socket.create_server(("", here.port), backlog=here.nodes) as server,
-    ):
+    writers: list[threading.Thread] = []
+    all_came, over = threading.Event(), threading.Event()
+    with here.server as server, tempfile.TemporaryDirectory(prefix="vitab-") as folder:
         ends = Path(folder) / "ends"
         ends.touch()
         said = {"MEETING": f"{here.host}:{here.port + 1}", "NODES": str(here.nodes), "ENDS": str(ends)}
@@ -148,7 +174,10 @@ def leading(here: Place | None) -> Iterator[None]:
             with contextlib.suppress(OSError):  # the server was closed
                 while len(connections) < here.nodes - 1:
                     connections.append(server.accept()[0])
-                    threading.Thread(target=_write_down, args=(connections[-1], ends, here), daemon=True).start()
+                    writers.append(
+                        threading.Thread(target=_write_down, args=(connections[-1], ends, over), daemon=True)
+                    )
+                    writers[-1].start()
                 all_came.set()
 
         threading.Thread(target=welcome, daemon=True).start()
@@ -156,26 +185,24 @@ def leading(here: Place | None) -> Iterator[None]:
             yield
             all_came.wait(COMING_S)  # a node that comes late must not wait for one that is gone
         finally:
+            over.set()
             for connection in connections:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
+            for writer in writers:  # into the folder that goes now
+                writer.join()
 
 
-def _write_down(connection: socket.socket, ends: Path, here: Place) -> None:
-    """Keep what a node says for the worker. Its first line is its number; a node that is gone took its processes."""
+def _write_down(connection: socket.socket, ends: Path, over: threading.Event) -> None:
+    """Keep what a node says for the worker. Without the task of a node the job stops, and goes back into the queue."""
     with contextlib.suppress(OSError), connection.makefile("r", encoding="utf-8", errors="replace") as lines:
-        node = next(lines, "").strip()
         for line in lines:
             if SAID.fullmatch(line):
-                _append(ends, line)
-        if node.isdecimal():
-            each = here.processes // here.nodes
-            _append(ends, "".join(f"{rank} {others.LEFT}\n" for rank in ranks_of(int(node), each)))
-
-
-def _append(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
+                with ends.open("a", encoding="utf-8") as file:
+                    file.write(line)
+    if not over.is_set():
+        sys.stderr.write("the task of another node is gone\n")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def follow(here: Place) -> int:
@@ -187,7 +214,6 @@ def follow(here: Place) -> int:
     try:
         places = list(zip(here.ranks, _gpus(len(here.ranks)), strict=True))
         with _connected(here) as leader:
-            leader.sendall(f"{here.node}\n".encode())
             while True:
                 with peers(places, host=here.host, port=here.port + 1) as started:
                     _until_ended(started, leader, here)
@@ -202,8 +228,13 @@ def _gpus(count: int) -> list[str] | list[None]:
     """Of the processes of this node. Raises UserError."""
     devices = slot.gpus()
     if devices and len(devices) < count:
-        raise UserError(f"{count} GPUs, one a process; {len(devices)} on {socket.gethostname()}")
+        raise UserError(f"{count} GPUs, one a process; {len(devices)} on {_here()}")
     return devices[:count] or [None] * count
+
+
+def _here() -> str:
+    """This node, as Slurm calls it."""
+    return os.environ.get("SLURMD_NODENAME", socket.gethostname())
 
 
 def _until_ended(started: dict[int, subprocess.Popen[bytes]], leader: socket.socket, here: Place) -> None:
@@ -212,7 +243,7 @@ def _until_ended(started: dict[int, subprocess.Popen[bytes]], leader: socket.soc
         _hear(leader)
         ends = [(rank, how) for rank, one in started.items() if (how := others.how_it_ended(one.poll()))]
         for rank, how in ends:
-            sys.stderr.write(f"process {rank} of {here.processes}, on {socket.gethostname()}, {how}\n")
+            sys.stderr.write(f"process {rank} of {here.processes}, on {_here()}, {how}\n")
             leader.sendall(f"{rank} {how}\n".encode())
         if ends:
             return

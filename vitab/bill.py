@@ -33,6 +33,7 @@ class Prices:
 
     snapshot: Snapshot
     asked: Request
+    processes: int = 1  # of a training, each with a GPU where jobs have some
 
     @property
     def unit(self) -> str:
@@ -42,7 +43,7 @@ class Prices:
     @property
     def devices(self) -> int:
         """GPUs or cores of one worker."""
-        return self.asked.nodes * (1 if self.asked.gpus else self.asked.cpus)
+        return max(self.processes, self.asked.nodes) if self.asked.gpus else self.asked.nodes * self.asked.cpus
 
     def hours(self, seconds: float) -> float:
         """GPU- or core-hours of a worker's seconds."""

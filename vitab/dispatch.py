@@ -17,7 +17,7 @@ from bench.record import TRAIN
 from bench.store import Snapshot, Store
 from bench.work import Work
 from reports.plain import plain_lines
-from slurm import disks, elsewhere, lives, sending, submission
+from slurm import disks, distributed, elsewhere, lives, sending, submission
 from slurm.limits import limits
 from slurm.packing import Job, pack, units
 from slurm.request import Request, request, site
@@ -112,7 +112,9 @@ def send(
         others = jobs.queued(jobs.must_look(store), snapshot) | lease.running(store).keys()
         free = [work for work in todo if work.key not in others]
         at_work = [work for work in todo if work.key in others]
-        sent = _send_free(chosen, free, store, Prices(snapshot=snapshot, asked=asked), options) if free else []
+        asked = distributed.asking(asked, free, given=_nodes_given(options))
+        prices = Prices(snapshot=snapshot, asked=asked, processes=distributed.most(free))
+        sent = _send_free(chosen, free, store, prices, options) if free else []
     if at_work:
         sys.stderr.write(f"{count(len(at_work), 'piece')} of work already with living jobs or in hand: not sent\n")
     if not todo:
@@ -125,6 +127,10 @@ def send(
             sys.stderr.write(f"{jobs.LATER}\n")
         return None
     return [*sent, *at_work]
+
+
+def _nodes_given(options: argparse.Namespace) -> bool:
+    return "nodes" in site().request or any(text.startswith("nodes=") for text in options.slurm)
 
 
 def _settled(

@@ -42,10 +42,6 @@ STARTS = 2
 """Of a process of another node, which starts it again by itself, in one training."""
 
 
-LEFT = "went with the task of its node"
-"""How a process ended that nobody starts again."""
-
-
 class Lost(Exception):
     """A process was ended, or a connection broke: nothing that the training did. Its checkpoint is still good."""
 
@@ -98,7 +94,7 @@ def wait_for(others: Others, watch: "Watch") -> None:
         ends = others.ends()
         deaths = Counter(rank for rank, _ in ends)
         for rank, how in ends:
-            if rank in others.started or how == LEFT or deaths[rank] >= STARTS:
+            if rank in others.started or deaths[rank] >= STARTS:
                 raise Lost(others.named(rank, how))
         if gone := [rank for rank in missing & others.started.keys() if others.started[rank].poll() is not None]:
             raise Lost(others.named(min(gone), "ended before it came"))

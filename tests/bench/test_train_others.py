@@ -64,20 +64,22 @@ def test_a_training_that_loses_a_process_twice_is_a_failure_in_one_line(spread, 
 
 
 @pytest.mark.parametrize(
-    ("act", "failure"),
+    ("act", "kind", "reason"),
     [
-        ("raise RuntimeError('no disk')", Failure(kind="crashed", reason="process 1 of 2: RuntimeError: no disk")),
+        ("raise RuntimeError('no disk')", "crashed", "process 1 of 2: RuntimeError: no disk"),
         (
             "import torch; raise torch.OutOfMemoryError('tried to allocate 2 GiB')",
-            Failure(kind="out_of_memory", reason="process 1 of 2: tried to allocate 2 GiB"),
+            "out_of_memory",
+            "process 1 of 2: tried to allocate 2 GiB",
         ),
     ],
 )
-def test_what_a_process_says_is_wrong_is_the_failure_of_the_training(spread, trained, forked_peers, act, failure):
+def test_what_a_process_says_is_wrong_is_the_failure_of_the_training(spread, trained, forked_peers, act, kind, reason):
     forked_peers(act)
     with pytest.raises(Failed) as raised:
         trained(spread)
-    assert failure_of(raised.value) == failure
+    failure = failure_of(raised.value)
+    assert (failure.kind, failure.reason) == (kind, reason)
 
 
 def test_a_process_that_does_not_come_is_named(spread, trained, starting):
@@ -136,21 +138,14 @@ def test_a_broken_connection_that_nobody_explains_is_said_as_such(monkeypatch):
     others.explain(_others(2), RuntimeError("a fault of the first process alone"))  # which raises it itself
 
 
-@pytest.mark.parametrize(
-    ("said", "lost"),
-    [
-        (["1 ended with exit code 1"] * others.STARTS, "process 1 of 2 ended with exit code 1"),
-        ([f"1 {others.LEFT}"], f"process 1 of 2 {others.LEFT}"),
-    ],
-)
-def test_a_process_of_another_node_that_cannot_start_is_not_waited_for(monkeypatch, tmp_path, said, lost):
+def test_a_process_of_another_node_that_cannot_start_is_not_waited_for(monkeypatch, tmp_path):
     class Watch:
         stop = staticmethod(lambda: False)
 
     with _saying(monkeypatch, tmp_path) as file:
         them = _others(2)
-        file.writelines(f"{line}\n" for line in said)
-        with pytest.raises(others.Lost, match=f"^{lost}$"):
+        file.write("1 ended with exit code 1\n" * others.STARTS)  # one alone is started again by its node
+        with pytest.raises(others.Lost, match=r"^process 1 of 2 ended with exit code 1$"):
             others.wait_for(them, Watch)
 
 
