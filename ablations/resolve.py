@@ -12,14 +12,19 @@ import msgspec
 
 from ablations.conversion import Misfit, convert, shown
 from ablations.edges import FindSource, source
-from ablations.fields import Draft, FieldProblem, check_fields, dotted
+from ablations.fields import INPUT, Draft, FieldProblem, check_fields, dotted
+from ablations.quoting import quoted
 from bench import data as data_sets
 from bench import models, registry, train
 from bench.errors import Invalid, UserError, unknown
+from bench.models import formula
 from bench.trial import Data, Distill, Evaluate, Execution, Frozen, Input, Model, Train, Trial
 
 WITHOUT_DATA = {"classes": 1000, "channels": 3}
 """ImageNet-1K's: what published counts assume where no data set is named."""
+
+FORMULA = "formula"
+"""The model of ours whose knobs may quote numbers and name models."""
 
 FALLBACK_IMAGE = 224
 """Pixels a side where neither the spec, the model's name nor the data says otherwise."""
@@ -114,6 +119,7 @@ def _model(packed: bytes) -> Model:
     try:
         canonical = models.canonical_name(name)
         if canonical in models.our_names():
+            knobs = _parts_of_formula(knobs) if canonical == FORMULA else knobs
             _fit(registry.load("models", canonical).Knobs, knobs, "model")
         elif null := next((knob for knob, value in knobs.items() if value is None), None):
             said = f"model.{null} must not be null; leave it out to take the library's default"
@@ -123,6 +129,55 @@ def _model(packed: bytes) -> Model:
         raise
     except UserError as problem:
         raise FieldProblem(("model", "name"), str(problem)) from problem
+
+
+def _parts_of_formula(knobs: dict[str, Any]) -> dict[str, Any]:
+    """A formula's knobs with the numbers that it quotes from tables, and with its models resolved like any other."""
+    numbers, parts = knobs.get("numbers", {}), knobs.get("models", {})
+    for name, said in (("numbers", numbers), ("models", parts)):
+        if not isinstance(said, dict):
+            raise FieldProblem(("model", name), f"model.{name} must be a mapping of names, not {shown(said)}")
+    return knobs | {
+        "numbers": {name: _quoted(value) for name, value in numbers.items()},
+        "quoted": {name: text for name, value in numbers.items() if (text := _cells_named(value))},
+        "models": {name: _part(name, value) for name, value in parts.items()},
+    }
+
+
+def _quoted(value: Any) -> Any:
+    """A number as given, or what the cell that is named prints; of a list, all of them."""
+    try:
+        if isinstance(value, list):
+            found = [quoted(one) if isinstance(one, str) else one for one in value]
+            return [number for one in found for number in (one if isinstance(one, tuple) else (one,))]
+        return quoted(value) if isinstance(value, str) else value
+    except UserError as problem:
+        raise FieldProblem(("model", "numbers"), str(problem)) from problem
+
+
+def _cells_named(value: Any) -> str:
+    """The cells that a number, or several, are quoted from."""
+    return ", ".join(one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str))
+
+
+def _part(name: str, given: Any) -> dict[str, Any]:
+    """One model of a formula, stated as a trial's is."""
+    fields = {"name": given} if isinstance(given, str) else given
+    if not isinstance(fields, dict) or "name" not in fields:
+        said = f"model.models.{name} must be a model's name, or a mapping with its name"
+        raise FieldProblem(("model", "models"), said)
+    input_ = {field: value for field, value in fields.items() if field in INPUT}
+    try:
+        model = _model(_packed({field: value for field, value in fields.items() if field not in INPUT}))
+        eats = _input(model.name, None, _packed(input_))
+        if eats.image is None:
+            raise Invalid(f"{model.name} eats no images")
+        part = formula.Part(model=model, image=eats.image, channels=eats.channels, classes=eats.classes)
+        models.check(part.model, part.input)
+    except UserError as problem:
+        raise FieldProblem(("model", "models"), f"{name}: {problem}") from problem
+    plain: dict[str, Any] = msgspec.to_builtins(part)
+    return plain
 
 
 @lru_cache(maxsize=1024)
