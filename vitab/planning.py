@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,9 +13,10 @@ from ablations.cells import GridCell
 from ablations.grid import GridRow
 from ablations.schema import Resources
 from ablations.study import Study
-from bench import lease, plan
+from bench import lease, plan, slot
 from bench.record import TRAIN
 from bench.store import Snapshot, Store
+from bench.train import processes
 from bench.work import Work
 from reports.answers import failure_text
 from reports.plain import plain_lines
@@ -90,9 +92,23 @@ def describe(
     if trained:
         lines.append(_line("to train", _by_row(trained)))
     lines += _reasons(selection, snapshot, every, retry_failed=retry_failed)
+    if said := processes_note(todo):
+        lines.append(_line("needs", said))
     if said := resources_note(selection.grid.study):
         lines.append(_line("resources", said))
     return "\n".join(lines)
+
+
+def processes_note(todo: Sequence[Work]) -> str | None:
+    """What is said of trainings that have more processes than this machine has GPUs."""
+    lacking = processes.lacking(todo)
+    if not lacking:
+        return None
+    most = max(work.trial.execution.processes for work in lacking)
+    return (
+        f"{_by_row(lacking)}: execution.processes {most} wants {most} GPUs, one a process;"
+        f" {len(slot.gpus())} here: send it with --on slurm"
+    )
 
 
 def resources_note(study: Study) -> str | None:

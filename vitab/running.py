@@ -99,6 +99,8 @@ def measure(chosen: Sequence[Selection], store: Store, *, workers: int, here: bo
                 sys.stderr.write(f"{planning.headline(one, listed)} · {_left(listed, todo)}\n")
                 if said := planning.resources_note(one.grid.study):
                     sys.stderr.write(f"resources: {said}\n")
+            if said := planning.processes_note(todo):
+                sys.stderr.write(f"needs: {said}\n")
         if not todo or before >= {work.key for work in todo}:
             break
         with watching(todo, snapshot, workers=1 if here else min(workers, len(todo))) as progress:

@@ -370,26 +370,6 @@ def test_in_this_process_what_is_held_elsewhere_is_waited_for(tmp_path, monkeypa
     assert len(store.read().starts) == 1
 
 
-def test_each_slot_has_a_gpu_of_its_own_where_there_are_some(monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert slot.gpus() == [] or machine.gpus()
-    monkeypatch.setattr(machine, "gpus", lambda: ("A100", "A100", "A100"))
-    assert slot.gpus() == ["0", "1", "2"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8a")
-    assert slot.gpus() == ["2", "GPU-8a"]
-    assert slot.environment("GPU-8a")["CUDA_VISIBLE_DEVICES"] == "GPU-8a"
-
-
-def test_a_worker_gets_one_thread_and_paths_that_stay_true_in_its_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["mine", "/theirs"]))
-    monkeypatch.setenv("VITAB_DATA", "images")
-    environment = slot.environment(None)
-    assert [environment[setting] for setting in machine.THREAD_SETTINGS] == ["1"] * 3
-    assert environment["PYTHONPATH"] == os.pathsep.join([str(ROOT), f"{tmp_path}/mine", "/theirs"])
-    assert environment["VITAB_DATA"] == f"{tmp_path}/images"
-
-
 def test_what_a_worker_says_is_in_its_log(tmp_path):
     run([_work("raise value", label="study/row:3")], Store(tmp_path / "runs"), workers=1)
     (log,) = (tmp_path / "runs" / "logs").iterdir()

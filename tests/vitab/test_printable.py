@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench import machine
 from bench.record import Failure, Record
 from bench.store import Store, now
 from vitab.works import select, works
@@ -51,3 +52,13 @@ def test_resources_that_only_jobs_can_be_given_are_said_to_be(call, study):
     assert call("plan", study).out.splitlines()[-1] == f"  resources    {said}"
     assert f"resources: {said}\n" in call("run", study, "--columns", "params", "--on", "debug").err
     assert "for Slurm jobs" in call("schema").json["$defs"]["Resources"]["description"]
+
+
+def test_a_training_with_more_processes_than_gpus_is_said_before_anything_runs(call, study, monkeypatch):
+    study.write_text(study.read_text().replace("base:\n", "base:\n  execution: {processes: 4}\n"))
+    assert "GPUs" not in call("plan", study).out  # none here: cores do
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "gpus", lambda: ("H100", "H100"))
+    said = "execution.processes 4 wants 4 GPUs, one a process; 2 here: send it with --on slurm"
+    (line,) = [line for line in call("plan", study).out.splitlines() if said in line]
+    assert line.startswith("  needs        ")
