@@ -2,10 +2,12 @@
 
 import argparse
 import contextlib
+import fnmatch
+import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -16,6 +18,7 @@ from bench import models, registry
 from bench.attempt import failure_of
 from bench.counting import Counts, count, of_model
 from bench.errors import UserError
+from bench.multiply_adds import Formula
 from bench.trial import Input, Model
 from reports.scale import alone, scale, show
 from vitab.breakdown import Part, folded, parts
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 
 By = Literal["module", "operator"]
 
+LEFT = ("model", "module", "operator", "left out")  # columns of text
+
+PATTERN = re.compile(r"[*?\[]")
 USUAL_IMAGE = 224  # pixels a side, for ours, which have no size of their own
 
 SAID = {
@@ -49,12 +55,17 @@ def run(
     names: Sequence[str], *, image: int | None, by: By | None, convention: str, diff: str | None, as_json: bool
 ) -> int:
     """Count models and print them; 1 where one could not be counted. Raises UserError for a name that is none."""
-    asked = [_asked(name, image) for name in (*names, *([diff] if diff else []))]
-    results = [_counted(model, input_, convention) for model, input_ in asked]
-    if as_json:
-        for result in results:
-            print(msgspec.json.encode(result.plain("module" if diff else by)).decode())
-    else:
+    meant = [one for name in names for one in _meant(name)]
+    asked = [_asked(name, image) for name in (*meant, *([diff] if diff else []))]
+    results = []
+    for model, input_ in asked:
+        result = _counted(model, input_, convention)
+        if as_json:
+            print(msgspec.json.encode(result.plain("module" if diff else by)).decode(), flush=True)
+        if not (by or diff):
+            result = result.brief()  # hundreds of models are no reason to keep their modules
+        results.append(result)
+    if not as_json:
         _print(results, by=by, diff=diff is not None)
         print(f"\n{convention}: {SAID[convention]}")
     for result in results:
@@ -64,14 +75,18 @@ def run(
     return int(any(result.reason for result in results))
 
 
-def of_module(module: "nn.Module", input: Any, *, convention: str = "macs") -> Counts:
+def of_module(
+    module: "nn.Module", input: Any, *, convention: str = "macs", rules: Mapping[str, Formula] | None = None
+) -> Counts:
     """Parameters and multiply-adds of a module's forward pass over an input: a tensor, or a tuple of arguments.
 
-    In evaluation mode, on the device of the module: on meta tensors nothing is computed. Raises Invalid where an
-    operator ran whose cost no rule knows.
+    In evaluation mode, on the device of the module: on meta tensors nothing is computed. `rules` are for operators of
+    your own: `{"mylib::attention": lambda args, result: …}` gets all arguments by position and the result, and returns
+    multiply-adds. Raises Invalid where an operator ran whose cost no rule knows, and where products of tensors, more
+    than a hundredth of the count, may have been summed in a way that is not followed.
     """
     with _evaluating(module):
-        return count(module, input if isinstance(input, tuple) else (input,), convention=convention)
+        return count(module, input if isinstance(input, tuple) else (input,), convention=convention, rules=rules)
 
 
 def assert_counts(
@@ -81,10 +96,11 @@ def assert_counts(
     params: str | float | None = None,
     flops: str | float | None = None,
     convention: str = "macs",
+    rules: Mapping[str, Formula] | None = None,
 ) -> None:
     """Raise AssertionError unless the counts print as given: "4.5G" is met by 4.45e9 up to 4.55e9; a number exactly.
 
-    Parameters need no input. Raises UserError where there is nothing to compare.
+    Parameters need no input; `rules` are those of `vitab.count`. Raises UserError where there is nothing to compare.
     """
     if params is None and flops is None:
         raise UserError("assert_counts compares nothing: give params, flops or both")
@@ -95,7 +111,7 @@ def assert_counts(
         total = sum(parameter.numel() for parameter in module.parameters())
         wrong += _differs("parameters", total, params)
     if flops is not None:
-        wrong += _differs("multiply-adds", of_module(module, input, convention=convention).total, flops)
+        wrong += _differs("multiply-adds", of_module(module, input, convention=convention, rules=rules).total, flops)
     if wrong:
         raise AssertionError("; ".join(wrong))
 
@@ -125,6 +141,20 @@ def _evaluating(module: "nn.Module") -> Iterator[None]:
             part.training = True
 
 
+def _meant(name: str) -> list[str]:
+    """The models that a name means: itself, or all that a pattern with a `*` matches, ours and then timm's."""
+    if not PATTERN.search(name):
+        return [name]
+    library, colon, rest = name.rpartition(":")
+    if colon:
+        found = fnmatch.filter(models.installed_names(library) or (), rest) if library in models.LIBRARIES else []
+    else:
+        found = fnmatch.filter(dict.fromkeys((*models.our_names(), *(models.installed_names("timm") or ()))), name)
+    if not found:
+        raise UserError(f"no model matches {name!r}; such as 'swin_*' or 'torchvision:vit_*'")
+    return [f"{library}{colon}{one}" for one in found]
+
+
 def _asked(name: str, image: int | None) -> tuple[Model, Input]:
     """The model of a name and its input. Raises UserError where there is none, or where they do not go together."""
     model = models.resolve(name, {})
@@ -145,18 +175,27 @@ class _Result:
     model: Model
     input: Input
     convention: str
-    counts: Counts | None = None
+    params: int | None = None
+    flops: int | None = None
+    counts: Counts | None = None  # where they are
     reason: str | None = None
+
+    def brief(self) -> "_Result":
+        """Without the module that was counted."""
+        return replace(self, counts=None)
 
     def plain(self, by: By | None) -> dict[str, Any]:
         """The machine-readable form; a key without a meaning is absent."""
         size = {"image": self.input.image} if self.input.image else {"tokens": self.input.tokens}
         said: dict[str, Any] = {"model": self.model.name, **size, "convention": self.convention}
-        if self.counts is None:
+        if self.reason is not None:
             return {**said, "state": "failed", "reason": self.reason}
-        said |= {"params": self.counts.params, "flops": self.counts.total, "state": "measured"}
+        said |= {"params": self.params, "flops": self.flops, "state": "measured"}
+        if self.counts is None:
+            return said
         if by == "operator":
             said["operators"] = self.counts.by_operator()
+            said["left_out"] = self.counts.left_out
         if by == "module":
             said["modules"] = parts(self.counts)
         return said
@@ -169,22 +208,25 @@ def _counted(model: Model, input_: Input, convention: str) -> _Result:
         if not isinstance(problem, UserError):
             traceback.print_exc()
         return _Result(model=model, input=input_, convention=convention, reason=failure_of(problem).reason)
-    return _Result(model=model, input=input_, convention=convention, counts=counts)
+    said = _Result(model=model, input=input_, convention=convention, counts=counts)
+    return replace(said, params=counts.params, flops=counts.total)
 
 
 def _print(results: list[_Result], *, by: By | None, diff: bool) -> None:
     """The table of models, then where what they count is."""
-    counted = [result.counts for result in results if result.counts]
-    params = scale("parameters", [counts.params for counts in counted])
-    flops = scale("multiply-adds", [counts.total for counts in counted])
+    params = scale("parameters", [result.params for result in results if result.params])
+    flops = scale("multiply-adds", [result.flops for result in results if result.flops])
     rows = [
-        (result.model.name, result.input.size, show(counts.params, params), show(counts.total, flops))
-        if (counts := result.counts)
-        else (result.model.name, result.input.size, "failed", "failed")
+        (
+            result.model.name,
+            result.input.size,
+            "failed" if result.params is None else show(result.params, params),
+            "failed" if result.flops is None else show(result.flops, flops),
+        )
         for result in results
     ]
     print(_table(rows, ("model", "image", "params", "FLOPs")))
-    if diff and len(counted) == len(results):
+    if diff and all(result.counts for result in results):
         for result in results[:-1]:
             _print_difference(result, results[-1])
     elif by:
@@ -211,6 +253,9 @@ def _print_operators(counts: Counts) -> None:
         for name, count in counts.by_operator().items()
     ]
     print(_table(rows, ("operator", "FLOPs", "share")))
+    left_out = [(kind, alone(made, "multiply-adds")) for kind, made in counts.left_out.items()]
+    if left_out:
+        print(f"\n{_table(left_out, ('left out', 'numbers computed'))}")
 
 
 def _print_difference(one: _Result, other: _Result) -> None:
@@ -250,5 +295,5 @@ def _share(part: int, whole: int) -> str:
 
 
 def _table(rows: Sequence[tuple[Any, ...]], headers: tuple[str, ...]) -> str:
-    aligned = ["left" if header in ("model", "module", "operator") else "right" for header in headers]
+    aligned = ["left" if header in LEFT else "right" for header in headers]
     return tabulate(rows, headers=headers, tablefmt="github", colalign=aligned, disable_numparse=True)

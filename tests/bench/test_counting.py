@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench import counting, models, skeleton
+from bench import counting, models, registry, skeleton
 from bench.errors import Invalid, UserError
 from bench.trial import Input
 
@@ -80,6 +80,73 @@ def test_an_operator_without_a_rule_is_no_count_and_is_named_with_its_module(dev
     with pytest.raises(Invalid) as raised:
         counting.count(model, (torch.zeros(2, 3, 5, device=device),))
     assert str(raised.value) == "cannot count counted::mystery in 1.secret: no rule says what that costs"
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_a_callers_rule_counts_an_operator_of_their_own_under_its_name_and_module(device):
+    model = nn.Sequential(nn.Linear(5, 5), Block()).to(device)
+    x = torch.zeros(2, 3, 5, device=device)
+    rules = {"counted::mystery": lambda args, result: result.numel() * args[0].shape[-1]}
+    counts = counting.count(model, (x,), rules=rules)
+    assert counts.by_operator() == {"linear": 2 * 2 * 3 * 25, "counted::mystery": 2 * 3 * 3 * 5}
+    assert counts.by_module()["1.secret"] == 2 * 3 * 3 * 5
+
+
+def test_a_rule_sees_all_arguments_and_is_for_an_operator_that_exists():
+    seen = []
+
+    def rule(args, result):
+        seen.append(args[2:])
+        return 7
+
+    shrunk = Function(lambda x: F.layer_norm(x, (5,), eps=0.1))
+    assert counting.count(shrunk, (torch.zeros(2, 5),), rules={"aten::native_layer_norm": rule}).total == 7
+    assert seen == [[None, None, 0.1]]
+    with pytest.raises(UserError, match=r"^a rule is for the operator 'counted::mistery', which does not exist"):
+        counting.count(shrunk, (torch.zeros(2, 5),), rules={"counted::mistery": rule})
+
+
+def test_a_model_file_of_another_package_states_rules_for_operators_of_its_own(monkeypatch):
+    library = registry.load("models", "vit")
+    monkeypatch.setattr(library, "RULES", {"counted::mystery": lambda args, result: 11}, raising=False)
+    monkeypatch.setattr(skeleton, "of", lambda model, input_: nn.Sequential(nn.Flatten(), Function(mystery)))
+    assert counting.of_model(models.resolve("vit", {}), Input(image=8)).total == 11
+
+
+def test_what_is_left_out_is_named_by_its_kind_with_how_much_it_computes():
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.rms, self.linear = nn.LayerNorm(6), nn.RMSNorm(6), nn.Linear(6, 12)
+            self.gamma = nn.Parameter(torch.ones(6))
+
+        def forward(self, x):
+            value, gate = self.linear(self.rms(self.norm(x))).chunk(2, dim=-1)
+            x = x + self.gamma * value * F.gelu(gate)
+            heads = x.unflatten(-1, (2, 3)).transpose(1, 2)
+            x = F.scaled_dot_product_attention(heads, heads, heads).softmax(-1)
+            return F.adaptive_avg_pool2d(x, 1).exp(), x.mean((1, 2))
+
+    counts = counting.count(Layer(), (torch.zeros(2, 5, 6),))
+    assert counts.left_out == {
+        "softmax": 2 * 2 * 5 * 5 + 60,  # of the attention, inside its operator, and after it
+        "normalisation": 2 * 60,
+        "multiplication": 2 * 60,
+        "activation": 60,
+        "addition": 60,
+        "reduction": 2 * 3,
+        "pooling or resizing": 2 * 2,
+        "other": 2 * 2,
+    }
+
+
+def test_what_is_counted_is_not_left_out():
+    scores = Function(lambda q: (q * q.flip(0)).sum(-1))
+    counts = counting.count(scores, (torch.zeros(2, 5, 7),))
+    assert (counts.total, counts.left_out) == (70, {"reduction": 10})
+    norm = nn.Sequential(nn.LayerNorm(7))
+    assert counting.count(norm, (torch.zeros(5, 7),)).left_out == {"normalisation": 35}
+    assert counting.count(norm, (torch.zeros(5, 7),), convention="fvcore").left_out == {}
 
 
 def test_many_unknown_operators_are_not_all_listed():

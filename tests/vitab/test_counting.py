@@ -44,6 +44,13 @@ def test_a_line_of_json_a_model(said):
     assert (code, errors) == (0, [])
 
 
+def test_a_pattern_means_every_model_that_it_matches_each_said_as_soon_as_it_is_counted(said):
+    code, lines, errors = said("resnet1?", "torchvision:resnet[15]*", "vi?", "--json")
+    resnets = ["torchvision:resnet101", "torchvision:resnet152", "torchvision:resnet18", "torchvision:resnet50"]
+    assert [json.loads(line)["model"] for line in lines] == ["timm:resnet18", *resnets, "vit"]
+    assert (code, errors) == (0, [])
+
+
 def test_a_table_says_what_was_counted(said):
     code, lines, errors = said("deit_tiny_patch16_224", "resnet18")
     assert (code, errors) == (0, [])
@@ -94,7 +101,15 @@ def test_by_operator_the_largest_comes_first(said):
         ("attention", 12 * 2 * tokens**2 * dim),
         ("conv", 196 * 3 * 16**2 * dim),
     ]
+    left_out = json.loads(lines[0])["left_out"]
+    assert left_out == {
+        "activation": 12 * tokens * 4 * dim,
+        "softmax": 12 * 3 * tokens**2,
+        "addition": 24 * tokens * dim + tokens * dim,  # around each half of a block, and the positions
+        "normalisation": 25 * tokens * dim,
+    }
     _, lines, _ = said("deit_tiny_patch16_224", "--by", "operator")
+    assert lines[11:14:2] == ["| left out      |   numbers computed |", "| activation    |              1.82M |"]
     assert [_cells(line)[::2] for line in lines[7:10]] == [
         ["linear", "83.4 %"],
         ["attention", "14.3 %"],
@@ -143,6 +158,8 @@ def test_models_that_count_alike_are_said_to(said):
         (["vit", "--image", "-1"], "--image: '-1' is no positive number"),
         (["vit", "--by", "modul"], "no --by 'modul'; nearest: 'module'"),
         (["vit", "--convention", "mac"], "no --convention 'mac'; nearest: 'macs'"),
+        (["swim_*"], "no model matches 'swim_*'; such as 'swin_*' or 'torchvision:vit_*'"),
+        (["tim:swin_*"], "no model matches 'tim:swin_*'; such as"),
         ([], "MODEL"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -185,6 +202,34 @@ def test_any_module_is_counted_from_python_in_evaluation_mode_and_its_mode_is_pu
 def test_a_module_that_holds_an_unknown_operator_raises_its_name():
     with pytest.raises(Invalid, match=r"^cannot count aten::_trilinear in the model itself: no rule"):
         vitab.count(nn.Bilinear(3, 3, 2), (torch.zeros(1, 3),) * 2)
+
+
+@torch.library.custom_op("counted_by_a_rule::attention", mutates_args=())
+def _kernel(x: torch.Tensor) -> torch.Tensor:
+    """Stands in for a kernel launched by hand."""
+    return (x @ x.mT).softmax(-1) @ x
+
+
+@_kernel.register_fake
+def _shape(x):
+    return torch.empty_like(x)
+
+
+class _Attention(nn.Module):
+    def forward(self, x):
+        return _kernel(x)
+
+
+def test_an_operator_of_ones_own_is_named_and_counts_by_a_rule_of_ones_own():
+    model, x = nn.Sequential(nn.Linear(5, 5), _Attention()), torch.zeros(2, 7, 5)
+    with pytest.raises(
+        Invalid, match=r"^cannot count counted_by_a_rule::attention in 1: no rule says what that costs$"
+    ):
+        vitab.count(model, x)
+    rules = {"counted_by_a_rule::attention": lambda args, result: 2 * result.numel() * args[0].shape[1]}
+    counts = vitab.count(model, x, rules=rules)
+    assert counts.by_module() == {"": 2 * 7 * 25 + 2 * 2 * 7 * 7 * 5, "0": 2 * 7 * 25, "1": 2 * 2 * 7 * 7 * 5}
+    vitab.assert_counts(model, x, flops=2 * 7 * 25 + 2 * 2 * 7 * 7 * 5, rules=rules)
 
 
 @pytest.mark.parametrize(

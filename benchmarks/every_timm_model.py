@@ -1,0 +1,229 @@
+"""Every model of timm at its default size: ours against torch's own counter, integer for integer, on meta tensors.
+
+    python benchmarks/every_timm_model.py                     the first model of each of timm's files
+    python benchmarks/every_timm_model.py '*' --out FILE      all of them; what FILE holds already is not counted again
+
+Prints how many there are, how fast (CPU seconds a model, building included, imports not), how much memory, and how far
+apart the two are per family, that is per file of timm's. torch's counter has no formula for products that are summed
+element by element, nor for some that we count; a model in which those run is listed in `DIFFERS`, and what it differs
+by has to be what these operators come to in our count, to the last digit. Exit 1 where anything else differs.
+"""
+
+import argparse
+import fnmatch
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from tabulate import tabulate
+
+UNKNOWN_TO_TORCH = ("multiply_sum", "grid_sampler", "deform_conv", "recurrent")
+"""What we count and torch's counter has no formula for, by its name in our counts."""
+
+DIFFERS: dict[str, str] = {}
+"""Models (patterns) in which such operators run, and what they are."""
+
+USUAL_IMAGE = 224  # for the few whose files state no size
+
+
+def count(name: str) -> dict[str, Any]:
+    """One model, by ours and by torch's counter."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from bench import counting, models, registry, skeleton
+    from bench.errors import UserError
+    from bench.trial import Input
+
+    try:
+        image = registry.load("models", "timm").default_image(name)
+    except UserError:
+        image = USUAL_IMAGE
+    said: dict[str, Any] = {"model": name, "image": image}
+    model, input_ = models.resolve(f"timm:{name}", {}), Input(image=image)
+    begin = time.process_time()
+    try:
+        counts = counting.of_model(model, input_)
+        said |= {"params": counts.params, "flops": counts.total, "operators": counts.by_operator()}
+    except Exception as problem:  # noqa: BLE001 it is a line of the table
+        said["failed"] = f"{type(problem).__name__}: {problem}".splitlines()[0]
+        return said
+    said["cpu_s"] = time.process_time() - begin
+    said["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    import torch
+
+    module = skeleton.of(model, input_).requires_grad_(False)  # its hooks cannot pass an input that needs a gradient
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            module(torch.empty(1, 3, image, image, device="meta"))
+        said["torch"] = counter.get_total_flops() // 2
+    except Exception as problem:  # noqa: BLE001 it is a line of the table
+        said["torch_failed"] = f"{type(problem).__name__}: {problem}".splitlines()[0]
+    return said
+
+
+def serve() -> None:
+    """A counter's process: a model's name a line in, what was counted a line out, the memory of the imports first."""
+    warnings.simplefilter("ignore")
+    import timm  # noqa: F401
+    from fvcore.nn import FlopCountAnalysis  # noqa: F401
+
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    for line in sys.stdin:
+        print(json.dumps({**count(line.strip()), "imports_bytes": peak_bytes}), flush=True)
+
+
+def families() -> dict[str, str]:
+    """Every model's family: the file of timm's that registers it."""
+    import timm
+
+    return {name: module for module in timm.list_modules() for name in timm.list_models(module=module)}
+
+
+def wanted(patterns: list[str], family: dict[str, str]) -> list[str]:
+    """Models that match; without a pattern the first of each family."""
+    if patterns:
+        return [name for name in family if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+    first: dict[str, str] = {}
+    for name in family:
+        first.setdefault(family[name], name)
+    return list(first.values())
+
+
+def counted(names: Iterable[str], processes: int) -> Iterator[dict[str, Any]]:
+    """What a few processes say of the models, as they come."""
+    left: SimpleQueue[str] = SimpleQueue()
+    said: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    for name in names:
+        left.put(name)
+    many = left.qsize()
+
+    def ask() -> None:
+        process = _started()
+        assert process.stdin
+        assert process.stdout
+        while True:
+            try:
+                name = left.get_nowait()
+            except Empty:
+                break
+            process.stdin.write(f"{name}\n")
+            process.stdin.flush()
+            if line := process.stdout.readline():
+                said.put(json.loads(line))
+            else:
+                said.put({"model": name, "failed": f"its process ended with exit code {process.wait()}"})
+                process = _started()
+                assert process.stdin
+                assert process.stdout
+        process.communicate()
+
+    with ThreadPoolExecutor(processes) as pool:
+        for _ in range(processes):
+            pool.submit(ask)
+        for _ in range(many):
+            yield said.get()
+
+
+def _started() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, __file__, "--serve"],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def known_to_torch(one: dict[str, Any]) -> int:
+    """Our count without what torch's counter has no formula for."""
+    return int(one["flops"] - sum(one["operators"].get(operator, 0) for operator in UNKNOWN_TO_TORCH))
+
+
+def wrong(results: list[dict[str, Any]]) -> list[str]:
+    """A line for every model that does not count, or not as torch's counter says, and is not listed with its reason."""
+    lines = []
+    for one in results:
+        name, reason = one["model"], reason_of(one["model"])
+        if "failed" in one:
+            lines.append(f"{name}: {one['failed']}")
+        elif "torch" not in one:
+            lines.append(f"{name}: torch's counter fails: {one['torch_failed']}")
+        elif known_to_torch(one) != one["torch"]:
+            lines.append(f"{name}: {known_to_torch(one):,} is not torch's {one['torch']:,}")
+        elif (one["flops"] != one["torch"]) != (reason is not None):
+            lines.append(
+                f"{name}: {'differs and is not listed' if reason is None else 'is listed and does not differ'}"
+            )
+    return lines
+
+
+def reason_of(name: str) -> str | None:
+    """Why a model is listed, if it is."""
+    return next((reason for pattern, reason in DIFFERS.items() if fnmatch.fnmatch(name, pattern)), None)
+
+
+def show(results: list[dict[str, Any]], family: dict[str, str]) -> None:
+    """The tables."""
+    whole = [one for one in results if "torch" in one]
+    equal = [one for one in whole if one["flops"] == one["torch"]]
+    print(f"{len(results)} models, {len(whole)} counted by both, {len(equal)} of them alike to the last digit")
+    if not whole:
+        return
+    seconds = sorted(one["cpu_s"] for one in whole)
+    above = max(one["peak_bytes"] - one["imports_bytes"] for one in whole)
+    median, late = statistics.median(seconds), seconds[int(0.95 * (len(seconds) - 1))]
+    print(f"CPU s a model, building included: median {median:.2f}, 95 % below {late:.2f}, most {seconds[-1]:.2f}")
+    print(f"memory above what importing takes: {above / 1e6:.0f} MB\n")
+    rows = []
+    for name in dict.fromkeys(family[one["model"]] for one in results):
+        own = [one for one in results if family[one["model"]] == name]
+        both = [one for one in own if "torch" in one]
+        apart = [one["flops"] / one["torch"] - 1 for one in both if one["torch"]]
+        same = sum(one["flops"] == one["torch"] for one in both)
+        time_s = statistics.median(one["cpu_s"] for one in both) if both else float("nan")
+        reasons = dict.fromkeys(reason for one in own if (reason := reason_of(one["model"])))
+        furthest = f"{100 * max(apart, key=abs, default=0):+.3f} %" if same < len(both) else ""
+        rows.append((name, len(own), same, furthest, f"{time_s:.2f}", "; ".join(reasons)))
+    headers = ("family", "models", "equal", "furthest", "CPU s", "why it differs")
+    print(tabulate(rows, headers, "github", disable_numparse=True))
+
+
+def main() -> int:
+    """Count, print, and say what is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("pattern", nargs="*", help="such as 'swin_*' (default: the first model of each file)")
+    parser.add_argument("--out", type=Path, help="JSON lines, one a model; those that it holds are not counted again")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve()
+        return 0
+    family = families()
+    names = wanted(options.pattern, family)
+    lines = options.out.read_text().splitlines() if options.out and options.out.exists() else []
+    results = {one["model"]: one for one in map(json.loads, lines)}
+    for one in counted([name for name in names if name not in results], options.processes):
+        results[one["model"]] = one
+        if options.out:
+            with options.out.open("a") as file:
+                file.write(json.dumps(one) + "\n")
+    chosen = [results[name] for name in names]
+    show(chosen, family)
+    for line in (lines := wrong(chosen)):
+        print(line, file=sys.stderr)
+    return int(bool(lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
