@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bench import here, machine, micro_batches, registry
+from bench import crashes, here, machine, micro_batches, registry
 from bench.errors import Diverged, Needs, UserError
 from bench.record import LARGEST, TRAIN, Failed, Failure, Quantity, Record
 from bench.store import Snapshot, Store, now
@@ -121,7 +121,7 @@ def failure_of(problem: BaseException) -> Failure:
     if _out_of_memory(problem):
         reason = said.rpartition("DefaultCPUAllocator: ")[2] if lines else "no memory left"
         return Failure(kind="out_of_memory", reason=reason)
-    return Failure(kind="crashed", reason=named)
+    return Failure(kind="crashed", reason=named, traceback=crashes.where(problem))
 
 
 def _out_of_memory(problem: BaseException) -> bool:

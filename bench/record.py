@@ -42,6 +42,7 @@ class Failure(Frozen):
     reason: str
     step: int | None = None  # diverged: at which step
     value: float | None = None  # diverged: the last finite value of the loss
+    traceback: str | None = None  # crashed: where it was raised (bench/crashes.py)
 
 
 class Failed(Exception):

@@ -16,18 +16,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from bench import lease, local, plan
+from bench.crashes import Repeated
 from bench.errors import UserError
 from bench.store import Store
 from bench.work import Work
 from bench.worker import Event
-from slurm import distributed, lives, sending
+from slurm import brake, distributed, lives, sending
 from slurm.lives import Life, this_job
 from slurm.sending import Send
 
@@ -53,6 +54,7 @@ class Doing:
 
     life: Life
     store: Store
+    brake: Callable[[Event], None]  # ends the job where its whole send was stopped
     began: float = field(default_factory=time.time)
     done: int = 0
     keys: set[str] = field(default_factory=set)  # of what it began
@@ -72,6 +74,7 @@ class Doing:
             _say(f"{work.label} {work.measure} {said}{took}")
         elif event.event == "died":
             _say(f"{work.label} {work.measure}: its process died; tried once more")
+        self.brake(event)
 
     @property
     def moved(self) -> bool:
@@ -92,8 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = distributed.place(sending.manifest(folder))
         if place is not None and place.node > 0:
             return distributed.follow(place)
-        doing = Doing(life=Life(folder), store=store)
-        lives.settle(folder.parent, sending.manifest(folder), store)
+        brake.look(folder)
+        works = sending.manifest(folder)
+        doing = Doing(life=Life(folder), store=store, brake=brake.watched(folder, works, store, send.stop_after))
+        lives.settle(folder.parent, works, store)
         with distributed.leading(place):
             outcome = local.run(
                 todo(folder, send, array, index, store),
@@ -108,6 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
+    except Repeated as stopped:
+        if doing is not None:
+            doing.life.left()
+        _say(str(stopped))
+        return 1
     except local.Stopped as stopped:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)

@@ -80,6 +80,12 @@ def this_job() -> str:
     return f"{job}_{task}" if task else job
 
 
+def lost(root: Path, works: Iterable[Work], store: Store) -> list[Lost]:
+    """What jobs, of any send, began and left to nobody, the earliest first; nothing is recorded of it."""
+    snapshot = store.read()
+    return _lost(root, {work.key: work for work in works if plan.answer(work, snapshot) is None}, snapshot)
+
+
 def settle(root: Path, works: Iterable[Work], store: Store) -> list[Lost]:
     """Record what has ended so many jobs, of any send, that it is not tried again; what was lost and is to be.
 

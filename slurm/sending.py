@@ -9,25 +9,23 @@ import contextlib
 import fcntl
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from bench import machine
+from bench import crashes, machine
 from bench.errors import UserError
 from bench.files import publish
 from bench.store import Store, now
 from bench.trial import Frozen
 from bench.work import Work
-from slurm import trust
+from slurm import snapshot, trust
 from slurm.packing import Job
 from slurm.request import Request
 
 FORMAT = 1
-PACKAGES = ("ablations", "bench", "reports", "slurm", "vitab")
 
 
 class Array(Frozen):
@@ -48,6 +46,7 @@ class Send(Frozen):
     commit: str | None
     request: Request
     arrays: tuple[Array, ...]
+    stop_after: int = crashes.MOST  # crashes in one place; 0: never
     format: int = FORMAT
 
 
@@ -72,11 +71,18 @@ def root(store: Store) -> Path:
     return shared
 
 
-def prepare(waves: Sequence[Sequence[Job]], store: Store, request: Request, *, study: str, max_array_size: int) -> Sent:
+def prepare(
+    waves: Sequence[Sequence[Job]],
+    store: Store,
+    request: Request,
+    *,
+    study: str,
+    max_array_size: int,
+    stop_after: int = crashes.MOST,
+) -> Sent:
     """Write all that the jobs will need; nothing is sent yet. Raises UserError where that cannot be."""
     moment = now()
-    stamp = "".join(character for character in moment if character.isdigit())[:17]
-    mark = f"{stamp}-{re.sub(r'[^A-Za-z0-9_.-]', '-', study)[:60]}-{os.getpid()}"
+    mark = _mark(study, moment)
     folder = _folder(store, mark)
     works = [work for wave in waves for job in wave for work in job.works]
     lines = {work.key: number for number, work in enumerate(works)}
@@ -97,11 +103,18 @@ def prepare(waves: Sequence[Sequence[Job]], store: Store, request: Request, *, s
         commit=machine.environment().get("commit"),
         request=request,
         arrays=tuple(arrays),
+        stop_after=stop_after,
     )
     publish(folder / "manifest.jsonl", b"".join(msgspec.json.encode(work) + b"\n" for work in works))
-    _snapshot(folder / "code")
+    snapshot.take(folder / "code")
     _keep(folder, send)
     return Sent(folder=folder, send=send)
+
+
+def _mark(study: str, moment: str) -> str:
+    """The name of a send, no part of which means anything to a shell, to a path or to Slurm."""
+    stamp = "".join(character for character in moment if character.isdigit())[:17]
+    return f"{stamp}-{re.sub(r'[^A-Za-z0-9_.-]', '-', study)[:60]}-{os.getpid()}"
 
 
 def made_root(store: Store) -> Path:
@@ -140,13 +153,6 @@ def _folder(store: Store, name: str) -> Path:
     except OSError as problem:
         raise UserError(f"{folder}: {(problem.strerror or str(problem)).lower()}") from problem
     return folder
-
-
-def _snapshot(folder: Path) -> None:
-    """A copy of our packages: later edits of the checkout do not change what was sent."""
-    ours = Path(__file__).resolve().parents[1]
-    for package in PACKAGES:
-        shutil.copytree(ours / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
 
 
 def _keep(folder: Path, send: Send) -> None:

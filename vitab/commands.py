@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bench.crashes import MOST
 from bench.errors import UserError, unknown
 
 FORMS = ("markdown", "latex", "csv", "json", "html")
@@ -95,6 +96,7 @@ def _parser() -> _Parser:
     )
     one.add_argument("--workers", type=_positive, help="worker processes, one thread each (default: cores)")
     one.add_argument("--dry-run", action="store_true", help="say what would run; with --on slurm the bill and a script")
+    _stopping(one)
     _sending(one)
     one.add_argument("--as", dest="form", choices=FORMS, default="markdown", help="the table's form")
 
@@ -128,6 +130,7 @@ def _parser() -> _Parser:
     one.add_argument("--on", choices=("local", "slurm"), help="(default: where it was run)")
     one.add_argument("--workers", type=_positive, help="worker processes, one thread each (default: cores)")
     one.add_argument("--dry-run", action="store_true", help="say what would be tried again")
+    _stopping(one)
     one.add_argument("--as", dest="form", choices=FORMS, default="markdown", help="the table's form")
     _sending(one)
     _store(one)
@@ -196,6 +199,17 @@ def _retry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retry-failed", action="store_true", help="try again what failed before")
 
 
+def _stopping(parser: argparse.ArgumentParser) -> None:
+    """When to give up."""
+    parser.add_argument(
+        "--stop-after",
+        type=_count,
+        default=MOST,
+        metavar="N",
+        help="stop once N pieces of work crashed with one traceback; 0: never (default: %(default)s)",
+    )
+
+
 def _sending(parser: argparse.ArgumentParser) -> None:
     """How it is sent to Slurm."""
     group = parser.add_argument_group("with --on slurm")
@@ -244,6 +258,10 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
     return number
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
 
 
 def _hours(text: str) -> float:

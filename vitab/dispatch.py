@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from bench import lease, plan
+from bench import crashes, lease, plan
 from bench.errors import UserError
 from bench.record import TRAIN
 from bench.store import Snapshot, Store
@@ -22,7 +22,7 @@ from slurm.limits import limits
 from slurm.packing import Job, pack, units
 from slurm.request import Request, request, site
 from slurm.sending import Array, Send, Sent
-from vitab import jobs, journal, running
+from vitab import jobs, journal, running, stopping
 from vitab.bill import Prices, bill, count, counts, line, within
 from vitab.following import follow
 from vitab.works import Selection, selections, works
@@ -56,7 +56,7 @@ def main(options: argparse.Namespace) -> int:
     for round_ in range(running.ROUNDS):
         todo = _todo(chosen, store, snapshot, retry_failed=options.retry_failed and round_ == 0)
         keys = {work.key for work in todo}
-        taken = jobs.taken(jobs.must_look(store), keys) if keys else set()
+        taken = jobs.taken(store, todo) if todo else set()
         if sent_before >= keys and ended >= taken:  # nothing new, and no job lost that might do better elsewhere
             break
         sent_before |= keys
@@ -65,7 +65,10 @@ def main(options: argparse.Namespace) -> int:
         if watched is None:
             return 0
         snapshot = follow(watched, store, snapshot, name=chosen[0].grid.study.name) if watched else store.read(snapshot)
-        if options.budget is not None:  # it is spent once
+        stopped = crashes.repeated(watched, snapshot, options.stop_after)
+        if stopped is not None:
+            sys.stderr.write(f"{stopping.told(stopped)}\n")
+        if stopped is not None or options.budget is not None:  # which is spent once
             break
     return finish(chosen, store, snapshot, options)
 
@@ -194,7 +197,14 @@ def _confirm(packed: Packed, options: argparse.Namespace) -> None:
 
 
 def _send(packed: Packed, chosen: Sequence[Selection], store: Store, options: argparse.Namespace) -> None:
-    sent = sending.prepare(packed.waves, store, packed.asked, study=packed.name, max_array_size=packed.largest)
+    sent = sending.prepare(
+        packed.waves,
+        store,
+        packed.asked,
+        study=packed.name,
+        max_array_size=packed.largest,
+        stop_after=options.stop_after,
+    )
     for one in chosen:
         journal.write(store, one, on="slurm")
     try:

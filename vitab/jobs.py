@@ -11,7 +11,7 @@ from bench import plan
 from bench.errors import UserError
 from bench.store import Snapshot, Store
 from bench.work import Work
-from slurm import ends, sending, states, submission
+from slurm import ends, lives, sending, states, submission
 from slurm.sending import Sent
 from slurm.states import ENDED, JobState
 from vitab.works import Selection
@@ -24,8 +24,8 @@ REMEDIES = {
 }
 
 
-EXPECTED = {"CANCELLED", "TIMEOUT", "DEADLINE"}
-"""Ends that somebody asked for: of work that a watching call does not send again by itself."""
+SLURMS_OWN = {"PREEMPTED", *lives.NODE_LOST}
+"""Ends that are no fault of what ran, and that nobody asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +138,15 @@ def ended_badly(queue: Queue, left: Collection[str]) -> list[tuple[Job, str]]:
     return found
 
 
-def taken(queue: Queue, left: Collection[str]) -> set[str]:
-    """Jobs that ended badly while work of theirs is left, though nobody cancelled them and there was time: by name."""
-    return {job.name for job, _ in ended_badly(queue, left) if job.state and job.state.state not in EXPECTED}
+def taken(store: Store, left: Collection[Work]) -> set[str]:
+    """Names of jobs that Slurm ended for itself, or that their work took with it, while work of theirs is left.
+
+    Another try may fare better; not of what was cancelled, had no time or could not work where it was.
+    """
+    keys = {work.key for work in left}
+    ended = {job.name for job, _ in ended_badly(must_look(store), keys) if job.state and job.state.state in SLURMS_OWN}
+    lost = lives.lost(sending.root(store), left, store)
+    return ended | {one.job for one in lost if one.blamed or one.state in SLURMS_OWN}
 
 
 def why(job: Job) -> str:

@@ -1,18 +1,20 @@
 """`vitab retry`: try again what failed, of one kind or of any, with other execution fields where they help."""
 
 import argparse
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import get_args
 
 import msgspec
 
-from bench import local, plan
+from bench import crashes, local, plan
+from bench.crashes import Repeated
 from bench.errors import UserError, unknown
 from bench.record import TRAIN, FailureKind
 from bench.store import Snapshot, Store
 from bench.work import Work
-from vitab import dispatch, planning, running, sent
+from vitab import dispatch, planning, running, sent, stopping
 from vitab.bill import counts
 from vitab.following import follow
 from vitab.journal import Call
@@ -43,8 +45,12 @@ def main(options: argparse.Namespace) -> int:
         print(f"{calls[0].name} · would try again: {counts(todo)}")
         return 0
     workers = min(options.workers or planning.cores(), len(todo))
-    with watching(todo, snapshot, workers=workers) as progress:
-        local.run(todo, store, workers=workers, on_event=progress.hear)
+    try:
+        with watching(todo, snapshot, workers=workers) as progress:
+            hear = running.listener(progress, crashes.watched(todo, store, options.stop_after))
+            local.run(todo, store, workers=workers, on_event=hear)
+    except Repeated as stopped:
+        sys.stderr.write(f"{stopping.told(stopped)}\n")
     return running.show(chosen, store, store.read(snapshot), options.form)
 
 
@@ -56,6 +62,8 @@ def _on_slurm(
     if watched is None:
         return 0
     snapshot = follow(watched, store, snapshot, name=chosen[0].grid.study.name)
+    if (stopped := crashes.repeated(watched, snapshot, options.stop_after)) is not None:
+        sys.stderr.write(f"{stopping.told(stopped)}\n")
     return dispatch.finish(chosen, store, snapshot, options)
 
 

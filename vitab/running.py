@@ -4,7 +4,8 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import lease, local, plan
+from bench import crashes, lease, local, plan
+from bench.crashes import Repeated
 from bench.errors import UserError
 from bench.record import Record
 from bench.store import Snapshot, Store, writing
@@ -12,7 +13,7 @@ from bench.work import Work
 from bench.worker import Event
 from reports.cells import fill
 from reports.render import render
-from vitab import journal, planning
+from vitab import journal, planning, stopping
 from vitab.progress import Progress, watching
 from vitab.works import Selection, selections, works
 
@@ -36,7 +37,14 @@ def main(options: argparse.Namespace) -> int:
     workers = options.workers or planning.cores()
     try:
         here = options.on == "debug"
-        snapshot = measure(chosen, store, workers=workers, here=here, retry_failed=options.retry_failed)
+        snapshot = measure(
+            chosen,
+            store,
+            workers=workers,
+            here=here,
+            retry_failed=options.retry_failed,
+            stop_after=options.stop_after,
+        )
     except BrokenPipeError as gone:  # `vitab run … 2>&1 | head`
         raise KeyboardInterrupt("stopped: nobody reads what is said") from gone
     return show(chosen, store, snapshot, options.form)
@@ -80,8 +88,19 @@ def _announce(chosen: Sequence[Selection], store: Store, *, retry_failed: bool) 
             raise
 
 
-def measure(chosen: Sequence[Selection], store: Store, *, workers: int, here: bool, retry_failed: bool) -> Snapshot:
-    """Do what is missing, round after round until nothing is; the store as it is then."""
+def measure(
+    chosen: Sequence[Selection],
+    store: Store,
+    *,
+    workers: int,
+    here: bool,
+    retry_failed: bool,
+    stop_after: int = crashes.MOST,
+) -> Snapshot:
+    """Do what is missing, round after round until nothing is; the store as it is then.
+
+    Nothing more is done once `stop_after` pieces of work have crashed in one place, where that is not 0.
+    """
     todo: list[Work] = []
     snapshot = Snapshot()
     for round_ in range(ROUNDS):
@@ -103,9 +122,13 @@ def measure(chosen: Sequence[Selection], store: Store, *, workers: int, here: bo
                 sys.stderr.write(f"needs: {said}\n")
         if not todo or before >= {work.key for work in todo}:
             break
-        with watching(todo, snapshot, workers=1 if here else min(workers, len(todo))) as progress:
-            run = _here if here else _spread
-            run(todo, store, workers, _listener(progress))
+        try:
+            with watching(todo, snapshot, workers=1 if here else min(workers, len(todo))) as progress:
+                run = _here if here else _spread
+                run(todo, store, workers, listener(progress, crashes.watched(todo, store, stop_after)))
+        except Repeated as stopped:
+            sys.stderr.write(f"{stopping.told(stopped)}\n")
+            break
     snapshot = store.read(snapshot)
     if failures := unmeasured(chosen, snapshot, plan.failed):
         sys.stderr.write(f"{failures} failed; --retry-failed tries them again\n")
@@ -127,8 +150,14 @@ def _here(todo: list[Work], store: Store, workers: int, on_event: local.OnEvent)
     local.run_here(todo, store, on_event=on_event)
 
 
-def _listener(progress: Progress) -> Callable[[Event, Work], None]:
-    return lambda event, work: progress.hear(event, work)
+def listener(progress: Progress, brake: Callable[[Event], None]) -> Callable[[Event, Work], None]:
+    """What hears of work: who watches, and what stops it when it crashes in one place."""
+
+    def hear(event: Event, work: Work) -> None:
+        progress.hear(event, work)
+        brake(event)
+
+    return hear
 
 
 def _left(listed: list[Work], todo: list[Work]) -> str:
