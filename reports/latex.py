@@ -61,6 +61,7 @@ MATH = {
 }  # fmt: skip
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+POWERS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0307": ".", "\u0308": '"',
            "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c"}  # fmt: skip
@@ -114,6 +115,7 @@ def escape(text: str) -> str:
     """Text that LaTeX prints as it is; a character that no plain document has is named by its code."""
     text = unicodedata.normalize("NFC", " ".join(text.split()))
     text = re.sub(r"(?<![\w)\]-])-(?=\d)", "−", text)  # a minus, not a hyphen
+    text = re.sub(r"(?<=10)\^([0-9]+)", lambda power: power[1].translate(POWERS), text)
     text = re.sub(r'(?<![^\s(\[])"(?=\w)', "“", text)  # a quotation begins
     pieces = [_character(letter) for letter in text]
     for at, letter in enumerate(text[1:], 1):

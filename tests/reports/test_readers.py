@@ -229,6 +229,7 @@ def test_latex_escapes_what_is_special():
     assert escape("224² ± 3 – a—b → é Łµ") == (r"224\textsuperscript{2} $\pm$ 3 -- a---b $\rightarrow$ \'{e} \L{}$\mu$")
     assert escape('held back ("minival") and "so"') == "held back (``minival'') and ``so''"
     assert escape("RegNetY-4G, -0.7 -- x") == r"RegNetY-4G, $-$0.7 -{}- x"
+    assert escape("3.3 · 10^18, x^2") == (r"3.3 $\cdot$ 10\textsuperscript{1}\textsuperscript{8}, x\textasciicircum{}2")
     assert escape("中") == r"[U+4E2D]\allowbreak{}"
 
 
