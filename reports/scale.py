@@ -26,6 +26,7 @@ SHORT = {"images/s": "img/s"}
 DECIMALS_WITHOUT_NOISE = {"%": 2, "points": 2}
 MOST_DECIMALS = 4
 ALMOST = 0.9  # of a million or more: 0.99M says as much as 990.0k; but 906 is exact and 0.91k is not
+TINY = 1e-4  # bare numbers below have more zeros than digits, and are written as powers of ten
 UNGROUPED = 1e4  # four digits are read at a glance, and papers print them without a comma
 TOO_LONG = 1e5  # beside 57.3k nobody reads 900,000.0k: then 0.057M beside 900.000M
 
@@ -43,6 +44,9 @@ class Scale(Frozen):
 def scale(unit: str | None, values: Iterable[float], stds: Iterable[float] = ()) -> Scale:
     """The scale of a column: the largest at which its smallest number still shows, decimals as the noise allows."""
     sizes = sorted(abs(float(value)) for value in values if value and math.isfinite(value))
+    if unit == "" and sizes and sizes[-1] < TINY:
+        power = math.floor(math.log10(sizes[-1]))
+        return Scale(divisor=10.0**power, decimals=1, suffix=f"e−{-power}")
     if unit in LADDERS:
         divisor, name, decimals = _rung(LADDERS[unit], sizes)
     else:

@@ -9,6 +9,7 @@ Anything      whose protocol differs is not_comparable; what has no number is pe
 """
 
 import math
+import sys
 
 from ablations.printed import Printed
 from bench.trial import Frozen
@@ -72,11 +73,14 @@ def verdict(claim: Claim, measured: Measured) -> ClaimCell:
 
 
 def deviation(number: Printed, value: float) -> float | None:
-    """How far a value is outside a printed interval, relative to the nearer end; 0 inside; None where that end is 0."""
+    """How far a value is outside a printed interval, relative to the nearer end; 0 inside.
+
+    None where that end is 0, or begins right beside it (`> 0`): nothing is a share of nothing.
+    """
     if number.holds(value):
         return 0.0
     end = number.nearest_end(value)
-    return (value - end) / abs(end) if end else None
+    return (value - end) / abs(end) if abs(end) > sys.float_info.min else None
 
 
 def noise_of_difference(number: Printed, measured: Measured) -> float | None:

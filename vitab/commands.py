@@ -12,7 +12,7 @@ from bench.crashes import MOST
 from bench.errors import UserError, unknown
 
 FORMS = ("markdown", "latex", "csv", "json", "html")
-LISTS = ("studies", "tables", "measures", "models", "data", "recipes", "knobs")
+LISTS = ("studies", "tables", "systems", "measures", "models", "data", "recipes", "knobs")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -12,6 +12,7 @@ from ablations.fields import paths
 from ablations.source import read
 from bench import models, registry, train
 from bench.trial import Source, Trial
+from reports.systems import System, state, systems
 from vitab.commands import LISTS
 
 FORMAT = 1
@@ -24,6 +25,10 @@ def main(options: argparse.Namespace) -> int:
             items = list(_items(kind))
             shown = ", ".join(name for name, _ in items[:6])
             print(f"{kind:<10}{len(items):>5}  {shown}{', …' if len(items) > 6 else ''}")
+        return 0
+    if options.kind == "systems" and options.as_json:
+        listed = [msgspec.to_builtins(system) | {"state": state(system)} for system in systems()]
+        print(msgspec.json.encode({"format": FORMAT, "kind": options.kind, "items": listed}).decode())
         return 0
     items = list(_items(options.kind))
     if options.as_json:
@@ -41,6 +46,9 @@ def _items(kind: str) -> Iterator[tuple[str, str]]:
     if kind in ("studies", "tables"):
         for name, path in shipped.names(kind).items():
             yield name, _about_study(path)
+    elif kind == "systems":
+        for system in systems():
+            yield system.name, _about_system(system)
     elif kind == "models":
         for name in models.our_names():
             yield name, _about(registry.load("models", name))
@@ -63,6 +71,14 @@ def _items(kind: str) -> Iterator[tuple[str, str]]:
 def _about_study(path: Path) -> str:
     head: Any = read(path).value
     return str(head.get("title") or head.get("question") or "")
+
+
+def _about_system(system: System) -> str:
+    """The state of a system, by what it is measured, where its numbers stand, and what is missing."""
+    by = (*system.models, *system.fields, *system.measures, *system.data)
+    parts = [", ".join(by), f"in {', '.join(system.studies)}" if system.studies else ""]
+    parts.append(f"missing: {system.missing}" if system.missing else "")
+    return f"{state(system)}: {'; '.join(part for part in parts if part)}"
 
 
 def _about(module: Any) -> str:
@@ -127,11 +143,13 @@ def _type(of: Any) -> str:
     if isinstance(of, msgspec.inspect.VarTupleType):
         return f"list of {_type(of.item_type)}"
     name = type(of).__name__.removesuffix("Type").lower()
-    return {"str": "text", "float": "number", "none": "null"}.get(name, name)
+    return {"str": "text", "float": "number", "none": "null", "dict": "mapping"}.get(name, name)
 
 
 def _default(field: Any) -> str:
-    return "" if field.required else f"default {_shown(field.default)}"
+    if field.required:
+        return ""
+    return f"default {_shown(field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory())}"
 
 
 def _shown(value: Any) -> str:
