@@ -37,6 +37,7 @@ HEAVY = {
     "timm",
     "torch",
     "torchvision",
+    "transformers",
 }
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "base"}

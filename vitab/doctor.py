@@ -20,6 +20,7 @@ NEEDED_FOR = {
     "torch": "training and measuring: pip install 'vitab[measure]'",
     "torchvision": "torchvision's models: pip install 'vitab[measure]'",
     "timm": "timm's models: pip install 'vitab[measure]'",
+    "transformers": "models that only transformers has: pip install 'vitab[transformers]'",
     "fvcore": "counting: pip install 'vitab[measure]'",
     "pycocotools": "COCO AP: pip install 'vitab[measure]'",
     "scikit-learn": "digits: pip install 'vitab[measure]'",

@@ -25,7 +25,7 @@ PRODUCES: dict[str, tuple[str, str | None]] = {
     "mlp": ("channels", None),
     "heads": ("heads", None),
 }
-REMEASURE_IF_CHANGED = ("timm", "torchvision")
+REMEASURE_IF_CHANGED = ("timm", "torchvision", "transformers")
 
 
 def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:

@@ -14,7 +14,7 @@ DEPENDS_ON = ("model", "input")
 PRODUCES: dict[str, tuple[str, str | None]] = {"flops": ("multiply-adds", "lower")}
 LABELS = {"flops": "FLOPs"}
 CONVENTION = "FLOPs: multiply-adds of one forward pass over one image, each counted as one"
-REMEASURE_IF_CHANGED = ("timm", "torchvision")
+REMEASURE_IF_CHANGED = ("timm", "torchvision", "transformers")
 
 
 def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:

@@ -8,7 +8,7 @@ from bench.trial import Trial
 VERSION = 1
 DEPENDS_ON = ("model", "input")
 PRODUCES: dict[str, tuple[str, str | None]] = {"params": ("parameters", "lower")}
-REMEASURE_IF_CHANGED = ("timm", "torchvision")
+REMEASURE_IF_CHANGED = ("timm", "torchvision", "transformers")
 
 
 def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:

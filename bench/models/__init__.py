@@ -1,4 +1,4 @@
-"""Architectures by name: ours by file (`vit`), libraries' by prefix (`timm:NAME`, `torchvision:NAME`).
+"""Architectures by name: ours by file (`vit`), libraries' by prefix (`timm:NAME`, `torchvision:NAME`, …).
 
 The interface of a file in this folder; everything at module level is torch-free:
 
@@ -7,6 +7,7 @@ The interface of a file in this folder; everything at module level is torch-free
                                           a library's file has none: arguments stay as given
     def check(knobs, input) -> None       raises Invalid, one line, for what cannot be built
     def notes(knobs, input) -> list[str]  what will be built otherwise than the reader may think (optional)
+    RULES: dict[str, Formula]             what operators of its own cost (optional; `bench/multiply_adds.py`)
     def build(knobs, input, *, dropout, drop_path) -> nn.Module      maps (B, C, H, W) to logits (B, classes)
 
 One that eats sequences and no images has besides:
@@ -33,16 +34,16 @@ from bench.trial import Input, Model
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LIBRARIES = ("timm", "torchvision")
+LIBRARIES = ("timm", "torchvision", "transformers")
 """Files here whose models go by a prefix, in the order in which a bare name is looked for: keys depend on it."""
 
 
 def canonical_name(name: str) -> str:
     """`vit` stays, `swin_tiny_patch4_window7_224` becomes `timm:…`; an unknown name is one line with the nearest.
 
-    Ours come first, then timm's, then torchvision's. What a library that is not installed here would say of a name
-    with its prefix is left to the machine that measures: tables are planned and printed without it. A bare name needs
-    it, or the same name could be another library's here.
+    Ours come first, then timm's, torchvision's and transformers'. What a library that is not installed here would say
+    of a name with its prefix is left to the machine that measures: tables are planned and printed without it. A bare
+    name needs it, or the same name could be another library's here.
     """
     library, colon, rest = name.partition(":")
     if colon:
@@ -144,9 +145,12 @@ def divisors(number: int) -> str:
     return ", ".join(map(str, sorted({*small, *(number // one for one in small)})))
 
 
+WANTS_VALUES = ("meta tensor", "not on the expected device meta")
+
+
 def wants_values(problem: Exception) -> bool:
     """Whether something asked for the values of meta tensors, which have none. Torch says so in more than one way."""
-    return isinstance(problem, NotImplementedError) or "meta tensor" in str(problem)
+    return isinstance(problem, NotImplementedError) or any(said in str(problem) for said in WANTS_VALUES)
 
 
 def example(model: Model, input_: Input) -> "tuple[Tensor, ...]":

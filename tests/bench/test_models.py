@@ -14,7 +14,7 @@ from bench import models, registry, skeleton
 from bench.errors import Invalid, UserError
 from bench.trial import Input, Model
 
-TIMM, TORCHVISION = (registry.load("models", library) for library in models.LIBRARIES)
+TIMM, TORCHVISION = (registry.load("models", library) for library in ("timm", "torchvision"))
 
 
 def _built(name, image, *, classes=1000, channels=3, dropout=0.0, drop_path=0.0, **knobs):
