@@ -5,6 +5,7 @@ Relations that are checked are the papers' own: a number that stands in two tabl
 
 import math
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ WORDS = {  # cells without a number, or whose number is the model's: ticks, orde
 }
 
 
+@cache
 def table(name):
     return fill(build(load(name)), Snapshot())
 
