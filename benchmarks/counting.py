@@ -1,11 +1,15 @@
-"""Counting FLOPs: CPU time and memory of our counter, of fvcore and of torch's own, building the model included.
+"""Counting FLOPs: ours, fvcore, calflops, ptflops and torch's own counter on the same 30 models, in one run.
 
-Prints Markdown tables. Each counter is a process of its own that stays; models are counted in turns, `ROUNDS` times
-each, so that a busy moment of the machine falls on all of them, and ratios are medians over those turns. CPU time is
-user and system of the process, one thread; memory is the largest resident set, less what importing took. Ours and
-torch's run on meta tensors, which fvcore cannot; the counts themselves stand beside, for what each does not see.
+Prints Markdown tables, and writes the short one into the README. The truth is torch's counter on meta tensors, which
+knows every product in these models; for those of `CLOSED` a closed form stands beside it, and they have to agree. All
+counts are multiply-adds. Each counter is used as its documentation says and is a process of its own that stays; models
+are counted in turns, so that a busy moment of the machine falls on all of them. CPU time is user and system of the
+process, one thread, building the model included; memory is the largest resident set, less what importing took.
+
+calflops and ptflops are in the extra `bench` (`pip install -e '.[bench]'`); without them the others are compared.
 """
 
+import importlib.util
 import json
 import os
 import resource
@@ -14,66 +18,66 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import readme
+from counters import COUNTERS, OWN_PACKAGE
 from tabulate import tabulate
 
-ROUNDS = 3
-MODELS = (
-    ("vit_base_patch16_224", 224),
-    ("swin_tiny_patch4_window7_224", 224),
-    ("convnext_tiny", 224),
-    ("vit_base_patch16_384", 384),
-)
+from bench import machine
+
+MODELS: dict[str, int] = {
+    "vit_base_patch16_224": 224,
+    "torchvision:vit_b_16": 224,
+    "deit_tiny_patch16_224": 224,
+    "vit_base_patch16_384": 384,
+    "swin_tiny_patch4_window7_224": 224,
+    "swinv2_tiny_window8_256": 256,
+    "beit_base_patch16_224": 224,
+    "cait_xxs24_224": 224,
+    "crossvit_9_240": 240,
+    "xcit_nano_12_p16_224": 224,
+    "pvt_v2_b0": 224,
+    "pit_s_224": 224,
+    "coat_tiny": 224,
+    "twins_svt_small": 224,
+    "maxvit_tiny_tf_224": 224,
+    "mvitv2_tiny": 224,
+    "hiera_tiny_224": 224,
+    "eva02_tiny_patch14_224": 224,
+    "volo_d1_224": 224,
+    "mixer_s32_224": 224,
+    "halonet26t": 256,
+    "lambda_resnet26t": 256,
+    "convnext_tiny": 224,
+    "convnextv2_atto": 224,
+    "efficientnet_b0": 224,
+    "mobilenetv3_large_100": 224,
+    "regnety_016": 224,
+    "resnet50": 224,
+    "resnetv2_50x1_bit": 224,
+    "repvit_m1": 224,
+}
+"""timm's, or torchvision's where the name says so, and the image size."""
+
+NEAR = 0.01  # within 1 % of the truth: what printed FLOPs of a paper can be expected to be
 
 
-Counter = Callable[[str, int], int]
-"""(name of timm's, image size) → multiply-adds."""
+def _closed(image: int, patch: int, dim: int, depth: int) -> int:
+    """A ViT with a class token and 1,000 classes: n tokens of d channels, heads of any size."""
+    patches = (image // patch) ** 2
+    n, d = patches + 1, dim
+    return patches * 3 * patch**2 * d + depth * (12 * n * d**2 + 2 * n**2 * d) + 1000 * d
 
 
-def ours() -> Counter:
-    """vitab's, everything that it needs imported."""
-    import timm  # noqa: F401
-    from fvcore.nn import FlopCountAnalysis  # noqa: F401
-
-    from bench import counting, models
-    from bench.trial import Input
-
-    return lambda name, image: counting.of_model(models.resolve(name, {}), Input(image=image)).total
-
-
-def fvcores() -> Counter:
-    """As fvcore's README says."""
-    import timm
-    import torch
-    from fvcore.nn import FlopCountAnalysis
-
-    def count(name: str, image: int) -> int:
-        model = timm.create_model(name).eval()
-        report = FlopCountAnalysis(model, torch.zeros(1, 3, image, image))
-        return int(report.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total())
-
-    return count
-
-
-def torchs() -> Counter:
-    """torch.utils.flop_counter, on meta tensors; it counts a multiply-add twice."""
-    import timm
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    def count(name: str, image: int) -> int:
-        with torch.device("meta"):
-            model = timm.create_model(name).eval()
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model(torch.empty(1, 3, image, image, device="meta"))
-        return int(counter.get_total_flops()) // 2
-
-    return count
-
-
-COUNTERS = {"vitab": ours, "fvcore": fvcores, "torch": torchs}
+CLOSED = {
+    "vit_base_patch16_224": _closed(224, 16, 768, 12),
+    "torchvision:vit_b_16": _closed(224, 16, 768, 12),
+    "deit_tiny_patch16_224": _closed(224, 16, 192, 12),
+    "vit_base_patch16_384": _closed(384, 16, 768, 12),
+    "beit_base_patch16_224": _closed(224, 16, 768, 12),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +86,7 @@ class Answer:
 
     cpu_s: float
     peak_bytes: int  # of the process, since it began
-    multiply_adds: int | None = None
+    multiply_adds: int | None = None  # None: it failed
 
 
 def _say(cpu_s: float, multiply_adds: int | None = None) -> None:
@@ -98,8 +102,13 @@ def serve(counter: str) -> None:
     for line in sys.stdin:
         name, image = line.split()
         begin = time.process_time()
-        multiply_adds = count(name, int(image))
-        _say(time.process_time() - begin, multiply_adds)
+        try:
+            multiply_adds = count(name, int(image))
+        except Exception as problem:  # noqa: BLE001 a peer that fails has its place in the table
+            print(f"{counter}: {name}: {type(problem).__name__}: {problem}".splitlines()[0], file=sys.stderr)
+            _say(time.process_time() - begin)
+        else:
+            _say(time.process_time() - begin, multiply_adds)
 
 
 def _started(counter: str) -> subprocess.Popen[str]:
@@ -124,57 +133,108 @@ def _answer(process: subprocess.Popen[str], question: str = "") -> Answer:
     return Answer(**json.loads(line))
 
 
-def main() -> None:
-    """Let the counters take turns and print the tables."""
-    processes = {counter: _started(counter) for counter in COUNTERS}
+Answers = dict[str, dict[str, Answer]]
+"""By counter, then by model."""
+
+
+def main() -> int:
+    """Let the counters take turns, print the tables, and write the short one into the README."""
+    lacking = [name for name in OWN_PACKAGE if importlib.util.find_spec(name) is None]
+    if lacking:
+        print(f"not compared with {' and '.join(lacking)}: pip install -e '.[bench]'", file=sys.stderr)
+    processes = {counter: _started(counter) for counter in COUNTERS if counter not in lacking}
     imports = {counter: _answer(process) for counter, process in processes.items()}
-    answers: dict[tuple[str, str, int], list[Answer]] = {}
-    for _ in range(ROUNDS):
-        for name, image in MODELS:
-            for counter, process in processes.items():
-                answers.setdefault((counter, name, image), []).append(_answer(process, f"{name} {image}\n"))
+    answers: Answers = {counter: {} for counter in processes}
+    for name, image in MODELS.items():
+        for counter, process in processes.items():
+            answers[counter][name] = _answer(process, f"{name} {image}\n")
     for process in processes.values():
         process.communicate()
-    _print_models(answers)
-    print()
-    _print_counters(imports, answers)
+    truth = {name: said.multiply_adds or 0 for name, said in answers["torch"].items()}
+    _print(*_of_models(answers, truth))
+    table = _table(*_of_counters(imports, answers, truth))
+    print(f"\n{table}")
+    if not lacking:
+        readme.write("counting", f"{table}\n\n{_machine()}")
+    return _verdict(answers["vitab"], truth)
 
 
-def _print_models(answers: dict[tuple[str, str, int], list[Answer]]) -> None:
-    """Counts and CPU time by model and counter."""
-    rows = []
-    for (counter, name, image), said in answers.items():
-        own = answers["vitab", name, image]
-        times = statistics.median(theirs.cpu_s / ours.cpu_s for theirs, ours in zip(said, own, strict=True))
-        median = statistics.median(answer.cpu_s for answer in said)
-        (counted,) = {answer.multiply_adds or 0 for answer in said}
-        rows.append((name, image, counter, f"{counted / 1e9:.3f}G", f"{median:.2f}", f"{times:.1f}"))
-    _print(rows, ("model", "image", "counter", "counted", "CPU s", "× vitab"))
+def _verdict(own: dict[str, Answer], truth: dict[str, int]) -> int:
+    """1 where the truths disagree, or ours is another number."""
+    wrong = [name for name, count in CLOSED.items() if truth[name] != count]
+    wrong += [name for name, said in own.items() if said.multiply_adds != truth[name]]
+    for name in wrong:
+        print(f"{name}: ours, torch's counter and the closed form do not agree", file=sys.stderr)
+    return int(bool(wrong))
 
 
-def _print_counters(imports: dict[str, Answer], answers: dict[tuple[str, str, int], list[Answer]]) -> None:
-    """What importing takes, and the memory that counting takes above that."""
-    above = {
-        counter: max(answer.peak_bytes for (who, *_), said in answers.items() for answer in said if who == counter)
-        - imports[counter].peak_bytes
-        for counter in COUNTERS
-    }
+def _machine() -> str:
+    """Where and with what it was measured."""
+    facts = machine.environment()
+    listed = ", ".join(f"{name} {machine.version(name)}" for name in ("torch", "timm", "fvcore", *OWN_PACKAGE))
+    return f"One thread of {facts['cores']} ({facts.get('cpu', facts['machine'])}); {listed}."
+
+
+def _off(said: Answer, truth: int) -> float | None:
+    """How far a count is from the truth, as a share of it."""
+    return None if said.multiply_adds is None else said.multiply_adds / truth - 1
+
+
+def _of_models(answers: Answers, truth: dict[str, int]) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """How far each counter is from the truth, model by model."""
+    counters = [counter for counter in answers if counter != "torch"]
     rows = [
         (
-            counter,
-            f"{imports[counter].cpu_s:.1f}",
-            f"{imports[counter].peak_bytes / 1e6:.0f}",
-            f"{above[counter] / 1e6:.0f}",
-            f"{above[counter] / above['vitab']:.1f}",
+            name,
+            str(image),
+            f"{truth[name]:,}",
+            *(_share(_off(answers[counter][name], truth[name])) for counter in counters),
         )
-        for counter in COUNTERS
+        for name, image in MODELS.items()
     ]
-    _print(rows, ("counter", "CPU s imports", "MB imports", "MB above", "× vitab"))
+    return rows, ("model", "image", "multiply-adds", *counters)
+
+
+def _share(off: float | None) -> str:
+    return "fails" if off is None else "exact" if off == 0 else f"{100 * off:+.2f} %".replace("-", "−")
+
+
+def _of_counters(
+    imports: dict[str, Answer], answers: Answers, truth: dict[str, int]
+) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """How many each counter has right, and what it takes."""
+    rows: list[tuple[str, ...]] = []
+    for counter, said in answers.items():
+        offs = {name: off for name, one in said.items() if (off := _off(one, truth[name])) is not None}
+        furthest = max(offs, key=lambda name: abs(offs[name]))
+        exact = sum(off == 0 for off in offs.values())
+        near = sum(abs(off) <= NEAR for off in offs.values())
+        times = statistics.median(one.cpu_s / answers["vitab"][name].cpu_s for name, one in said.items())
+        above = max(one.peak_bytes for one in said.values()) - imports[counter].peak_bytes
+        rows.append(
+            (
+                counter,
+                "the measure" if counter == "torch" else f"{exact} of {len(MODELS)}",
+                f"{near} of {len(MODELS)}",
+                f"{_share(offs[furthest])} ({furthest})" if offs[furthest] else "",
+                f"{statistics.median(one.cpu_s for one in said.values()):.2f}",
+                f"{times:.1f}",
+                f"{above / 1e6:.0f}",
+            )
+        )
+    return rows, ("counter", "exact", "within 1 %", "furthest off", "CPU s a model", "× vitab", "MB above imports")
+
+
+def _table(rows: Sequence[tuple[object, ...]], headers: tuple[str, ...]) -> str:
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
 
 
 def _print(rows: Sequence[tuple[object, ...]], headers: tuple[str, ...]) -> None:
-    print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+    print(_table(rows, headers))
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1]) if len(sys.argv) > 1 else main()
+    if len(sys.argv) > 1:
+        serve(sys.argv[1])
+    else:
+        sys.exit(main())
