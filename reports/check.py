@@ -9,14 +9,13 @@ from xml.etree import ElementTree
 
 from bench.errors import UserError, unknown
 from bench.trial import Frozen
+from reports.against import GONE, TIMES, differing, reference, timed
 from reports.scale import alone
-from reports.significance import Summary, unpaired
 from reports.table import Cell, ClaimCell, Table, Verdict
+from reports.verdicts import PERCENT
 
 BASELINE = "baseline"
 """The source of what another store holds."""
-
-GONE = Cell(state="not_applicable", reason="the table has no such cell any more")
 
 COMPARED: tuple[Verdict, ...] = ("reproduced", "close", "explained", "deviates", "within_noise")
 """Verdicts that come from comparing two numbers."""
@@ -133,16 +132,23 @@ def claims(table: Table, gated: Gate, columns: Sequence[str] | None = None) -> l
 
 
 def changes(now: Table, then: Table, gated: Gate, columns: Sequence[str] | None = None) -> list[Finding]:
-    """Every cell that the other store has a number for, in the order of the other table; what is gone, is failed."""
+    """Every cell that the other store has a number for, in the order of the other table; what is gone, is failed.
+
+    Times compare as ratios to their column's reference row, so that another machine is no change.
+    """
     rows = {row.row: row for row in now.rows}
     found = []
+    references = {column.name: reference(column.name, now, then) for column in then.columns}
     for row in then.rows:
         for column in then.columns:
             old = row.cells.get(column.name)
             if old is None or old.value is None or (columns is not None and column.name not in columns):
                 continue
             cell = rows[row.row].cells.get(column.name, GONE) if row.row in rows else GONE
-            verdict, relative, note = _compared(cell, old)
+            if old.unit in TIMES and cell.value is not None:
+                verdict, relative, note = timed(cell, old, references[column.name], row.row)
+            else:
+                verdict, relative, note = differing(cell, old)
             tripping = _tripping(relative, (column.name, column.quantity), gated)
             found.append(
                 Finding(
@@ -180,20 +186,6 @@ def _tripping(relative: float | None, names: tuple[str | None, ...], gated: Gate
     return None
 
 
-def _compared(cell: Cell, old: Cell) -> tuple[str, float | None, str | None]:
-    """The same, within noise, changed, or no number any more; the relative change; why there is no number."""
-    assert old.value is not None
-    if cell.value is None:
-        lost = cell.state in ("failed", "invalid", "conflict", "not_applicable")
-        return "failed" if lost else "pending", None, cell.reason
-    difference = cell.value - old.value
-    if not difference:
-        return "reproduced", 0.0, None
-    relative = difference / abs(old.value) if old.value else math.copysign(math.inf, difference)
-    noise = unpaired(*(Summary(mean=one.value or 0, std=one.std, n=one.n or 1) for one in (cell, old)))
-    return "within_noise" if noise is not None and abs(difference) <= noise else "changed", relative, None
-
-
 def _number(cell: Cell) -> str | None:
     if cell.value is None:
         return None
@@ -214,11 +206,17 @@ def tally(findings: Sequence[Finding]) -> str:
     """The last line: compared, each verdict, what is pending and not comparable."""
     counts = Counter(finding.verdict for finding in findings)
     order = ("reproduced", "within_noise", "close", "explained", "changed", "deviates", "failed")
-    parts = [f"{counts[verdict]} {words(verdict)}" for verdict in order if counts[verdict]]
+    parts = [f"{counts[verdict]} {words(verdict)}{_prose(findings, verdict)}" for verdict in order if counts[verdict]]
     rest = [f"{counts[verdict]} {words(verdict)}" for verdict in ("pending", "not_comparable") if counts[verdict]]
     noun = "value" if findings and all(finding.source == BASELINE for finding in findings) else "claim"
     noun += "" if len(findings) == 1 else "s"
     return " · ".join([f"compared {compared(findings)} of {len(findings)} {noun}", *parts, *rest])
+
+
+def _prose(findings: Iterable[Finding], verdict: str) -> str:
+    """How many counts deviate with words beside them: what a second computation gives is explained."""
+    noted = [one for one in findings if one.verdict == verdict == "deviates" and one.note and one.unit not in PERCENT]
+    return f" ({len(noted)} with prose alone)" if noted else ""
 
 
 def junit(findings: Sequence[Finding]) -> bytes:

@@ -220,3 +220,54 @@ def test_a_deviation_is_finite_or_absent():
     found = changes({"a": measured(-3.0)}, {"a": measured(-2.0)})
     assert found[0].deviation == pytest.approx(-0.5)
     assert all(finding.deviation is None or math.isfinite(finding.deviation) for finding in found)
+
+
+def times(**seconds):
+    """One column of throughputs in images/s, one row a model."""
+    rows = {
+        name: msgspec.structs.replace(measured(value), unit="images/s") if isinstance(value, float) else value
+        for name, value in seconds.items()
+    }
+    return msgspec.structs.replace(
+        table(**rows), columns=(Column(name="params", label="throughput", unit="images/s", quantity="throughput"),)
+    )
+
+
+def timed(now, then, gate="changed"):
+    found = check.changes(times(**now), times(**then), check.gate(gate))
+    return [(finding.row, finding.verdict, finding.tripped) for finding in found]
+
+
+def test_times_compare_as_ratios_so_that_a_slower_machine_is_no_change():
+    now, then = {"a": 50.0, "b": 101.0, "c": 80.0}, {"a": 100.0, "b": 200.0, "c": 200.0}
+    assert timed(now, then) == [
+        ("a", "not_comparable", False),  # the others are held against it
+        ("b", "within_noise", False),  # 1 % of a ratio
+        ("c", "changed", True),
+    ]
+
+
+def test_a_gate_on_a_time_is_on_its_ratio():
+    now, then = {"a": 50.0, "b": 90.0, "c": 110.0}, {"a": 50.0, "b": 100.0, "c": 100.0}
+    assert [tripped for _, _, tripped in timed(now, then, "throughput:-5%")] == [False, True, False]
+
+
+def test_times_hold_their_own_spread_against_each_other():
+    def spread(value):
+        return Cell(state="measured", value=value, std=10.0, n=4, unit="images/s")
+
+    (_, (_, verdict, _)) = timed({"a": 100.0, "b": spread(110.0)}, {"a": 100.0, "b": spread(100.0)})
+    assert verdict == "within_noise"
+    (_, (_, verdict, _)) = timed({"a": 100.0, "b": spread(160.0)}, {"a": 100.0, "b": spread(100.0)})
+    assert verdict == "changed"
+
+
+def test_a_time_that_stands_alone_or_is_gone_is_not_compared():
+    assert timed({"a": 50.0}, {"a": 100.0}) == [("a", "not_comparable", False)]
+    assert timed({"b": 50.0}, {"a": 100.0, "b": 50.0}) == [("a", "failed", False), ("b", "not_comparable", False)]
+
+
+def test_the_tally_says_how_many_deviate_with_words_alone():
+    told = claimed("deviates", value=35e6, deviation=0.1, note="an older version")
+    findings = check.claims(table(off=EVERY["off"], told=told), USUAL)
+    assert check.tally(findings) == "compared 2 of 2 claims · 2 deviates (1 with prose alone)"

@@ -72,3 +72,21 @@ def test_one_number_alone_names_its_unit_and_is_read_back(value, unit, text):
     assert alone(value, unit) == text
     (number,) = parse(text)
     assert number.holds(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (8.0, "8"),
+        (65_536.0, "65,536"),
+        (2.4, "2.4"),
+        (0.880797, "0.8808"),
+        (824.6337, "824.6"),
+        (-0.26, "−0.26"),
+        (14.5588, "14.56"),
+        (0.0, "0"),
+        (5.551e-17, "5.6e−17"),
+    ],
+)
+def test_a_bare_number_has_the_digits_that_it_needs(value, text):
+    assert alone(value, "") == text

@@ -153,6 +153,11 @@ def test_a_dash_compares_with_nothing():
     assert verdict(claim("–"), counted(1.0)).verdict == "not_comparable"
 
 
+def test_what_is_below_a_bound_of_zero_has_no_relative_deviation():
+    said = verdict(claim("> 0"), counted(-0.26))
+    assert (said.verdict, said.deviation) == ("deviates", None)
+
+
 def test_a_printed_zero_has_no_relative_deviation():
     said = verdict(claim("0", printed_by="truncation"), counted(-3.0))
     assert (said.verdict, said.deviation) == ("deviates", None)
