@@ -26,7 +26,7 @@ def doubt(folder: Path) -> str | None:
 
 
 def _kind(folder: Path) -> str | None:
-    """The type of the file system that holds a folder, or will: of the longest path in proc(5)'s mountinfo, the last."""
+    """The type of the file system that holds a folder, or will: the longest path of proc(5)'s mountinfo, the last."""
     found, longest = None, -1
     for line in _lines(MOUNTS):
         before, _, after = line.partition(" - ")

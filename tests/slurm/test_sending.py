@@ -13,7 +13,7 @@ from bench.errors import Needs, UserError
 from bench.store import Store
 from bench.trial import Input, Model, Trial
 from bench.work import Work
-from slurm import sending, states, submission
+from slurm import sending, snapshot, states, submission
 from slurm.limits import limits
 from slurm.packing import Job
 from slurm.request import Request, request
@@ -107,7 +107,7 @@ def test_a_send_is_a_private_folder_beside_the_store_with_all_that_jobs_need(tmp
 
 def test_the_snapshot_is_whole(tmp_path):
     code = prepared(tmp_path / "runs", waves(1)).folder / "code"
-    for package_name in sending.PACKAGES:
+    for package_name in snapshot.PACKAGES:
         ours = {
             path.relative_to(CHECKOUT)
             for path in (CHECKOUT / package_name).rglob("*")

@@ -15,7 +15,7 @@ import pytest
 import slurm as package
 from bench.errors import UserError
 from bench.store import Store
-from slurm import sending, states, submission
+from slurm import sending, snapshot, states, submission
 from slurm.cluster.cluster import Cluster
 from slurm.limits import limits
 from slurm.packing import pack, units
@@ -156,7 +156,7 @@ def test_a_controller_that_hangs_with_the_send_in_its_hands_gets_it_once(slurm: 
 
 def test_the_code_that_was_sent_is_the_code_that_runs_and_records_name_its_commit(slurm, tmp_path):
     checkout = tmp_path / "checkout"
-    for name in sending.PACKAGES:
+    for name in snapshot.PACKAGES:
         shutil.copytree(CHECKOUT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(__file__, checkout / "tests_of_sending.py")
     work = tmp_path / 'it\'s a "store" $(touch pwned)'
