@@ -66,7 +66,7 @@ class Tape:
     def leave_out(self, kind: str, result: Any) -> None:
         """Name something that is free although it computes: how many numbers it made."""
         made = result[0] if isinstance(result, tuple | list) else result
-        if made.is_floating_point():
+        if made.is_floating_point() or made.is_complex():
             self.left_out[kind] += made.numel()
 
 

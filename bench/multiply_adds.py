@@ -82,6 +82,12 @@ def _recurrent_layers(args: Any, result: Any) -> int:
     return int(tokens * sum(weight.numel() for weight in weights if weight.dim() > 1))
 
 
+def _bags(args: Any, result: Any) -> int:
+    """Embeddings that are added up, bag by bag: a multiply-add for each value where each has a weight."""
+    embeddings, chosen, weighed = args[0], args[1], args[6] is not None
+    return int(chosen.numel() * embeddings.shape[-1] * weighed)
+
+
 def _sampled(*taps: int) -> Formula:
     """Resampling at given places: a weighted sum of `taps` values each, by interpolation mode (its number in torch)."""
 
@@ -113,6 +119,8 @@ FORMULAS: dict[str, Rule] = {
     "aten::_scaled_dot_product_cudnn_attention": ("attention", _attention),
     "aten::_scaled_dot_product_fused_attention_overrideable": ("attention", _attention),
     "aten::mkldnn_rnn_layer": ("recurrent", _recurrent),
+    "aten::_embedding_bag": ("multiply_sum", _bags),
+    "aten::_embedding_bag_forward_only": ("multiply_sum", _bags),
     "aten::_cudnn_rnn": ("recurrent", _recurrent_layers),
     "aten::cudnn_grid_sampler": ("grid_sampler", lambda args, result: int(result.numel() * 4)),  # bilinear alone
     "aten::grid_sampler_2d": ("grid_sampler", _sampled(4, 0, 16)),  # bilinear, nearest, bicubic
@@ -163,7 +171,7 @@ _MADE = """
     randn_like randperm scalar_tensor tril_indices triu_indices zeros zeros_like
 """
 _MOVED = """
-    _assert_async _assert_scalar _assert_tensor_metadata _embedding_bag _fused_sdp_choice _index_put_impl
+    _assert_async _assert_scalar _assert_tensor_metadata _fused_sdp_choice _index_put_impl
     _local_scalar_dense _nested_tensor_from_mask _pack_padded_sequence _reshape_alias _to_copy _unsafe_index
     _unsafe_index_put _unsafe_view as_strided as_strided_copy block_diag cat channel_shuffle clone col2im
     constant_pad_nd copy detach diagonal_scatter embedding fill flip gather im2col index index_add index_copy

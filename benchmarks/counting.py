@@ -9,6 +9,7 @@ process, one thread, building the model included; memory is the largest resident
 calflops and ptflops are in the extra `bench` (`pip install -e '.[bench]'`); without them the others are compared.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -97,13 +98,15 @@ def _say(cpu_s: float, multiply_adds: int | None = None) -> None:
 def serve(counter: str) -> None:
     """One counter's process: a model's name and image size a line in, an answer a line out, the imports' first."""
     warnings.simplefilter("ignore")
-    count = COUNTERS[counter]()
+    with contextlib.redirect_stdout(sys.stderr):  # what a peer prints is no answer
+        count = COUNTERS[counter]()
     _say(time.process_time())
     for line in sys.stdin:
         name, image = line.split()
         begin = time.process_time()
         try:
-            multiply_adds = count(name, int(image))
+            with contextlib.redirect_stdout(sys.stderr):
+                multiply_adds = count(name, int(image))
         except Exception as problem:  # noqa: BLE001 a peer that fails has its place in the table
             print(f"{counter}: {name}: {type(problem).__name__}: {problem}".splitlines()[0], file=sys.stderr)
             _say(time.process_time() - begin)

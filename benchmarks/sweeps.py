@@ -23,8 +23,10 @@ from tabulate import tabulate
 from slurm.cluster import cluster, installing
 from slurm.cluster.settings import Settings
 
-SHORT, HEAVY = 100, 16
+SHORT, HEAVY = 100, 100
+BEGIN, END = "<!-- bench:sweeps -->", "<!-- /bench:sweeps -->"
 PORT = 18700
+README = Path(__file__).resolve().parents[1] / "README.md"
 
 SPEC = """
 study: short
@@ -129,7 +131,9 @@ def measured(folder: Path, kind: str) -> int:
 
 
 def main() -> int:
-    """Time every contender and print the table."""
+    """Time every contender, print the table and put it into the README."""
+    global SHORT, HEAVY
+    SHORT, HEAVY = (int(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) == 3 else (SHORT, HEAVY)
     wanted = Settings(max_array_size=1001, max_submitted=1000, memory_kill="none", port=PORT)
     if lacking := installing.lacking(wanted):
         print(f"sweeps on Slurm are not timed here: {lacking}")
@@ -139,6 +143,7 @@ def main() -> int:
     try:
         python = peers(folder / "peers")
         write(folder)
+        cluster.guard(folder / "cluster")
         one = cluster.up(folder / "cluster", wanted)
         environment = {**one.environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
         os.environ["SLURM_CONF"] = environment["SLURM_CONF"]
@@ -153,8 +158,18 @@ def main() -> int:
     finally:
         cluster.purge(folder / "cluster")
         shutil.rmtree(folder, ignore_errors=True)
-    print(tabulate(rows, ("trials", "sweep", "wall s", "of ours"), "github", disable_numparse=True))
+    table = tabulate(rows, ("trials", "sweep", "wall s", "of ours"), "github", disable_numparse=True)
+    print(table)
+    record(table)
     return 0
+
+
+def record(table: str) -> None:
+    """Put a table between its marks in the README, where they stand."""
+    before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if begin and end:
+        README.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -129,7 +129,20 @@ RECURRENT = {
         5 * 2 * 2 * 4 * ((3 * 4 + 4 * 4) + (8 * 4 + 4 * 4)),
     ),
 }
+
+
+def _bag(weighed):
+    def bag(table, weights):
+        chosen = torch.zeros(weights.shape, dtype=torch.long, device=table.device)
+        return F.embedding_bag(chosen, table, mode="sum", per_sample_weights=weights if weighed else None)
+
+    return bag
+
+
 SAMPLED = {
+    # 2 bags of 3 embeddings of 7 channels
+    "weighed embeddings": (_bag(True), [(5, 7), (2, 3)], 2 * 3 * 7),
+    "embeddings that are only added": (_bag(False), [(5, 7), (2, 3)], 0),
     # a weighted sum of the 4 nearest pixels for every value that is sampled
     "bilinear": (lambda x, at: F.grid_sample(x, at, align_corners=False), [(2, 3, 8, 8), (2, 4, 5, 2)], 2 * 3 * 20 * 4),
     "nearest": (
