@@ -1,6 +1,7 @@
 """A small sweep on a cluster, to which something is done: four trainings in two jobs, counted line by line."""
 
 import contextlib
+import csv
 import hashlib
 import os
 import signal
@@ -286,7 +287,8 @@ class Sweep:
 
 
 def table(spec: Path, store: Store) -> str:
-    """What `vitab table` prints of the rows that can be had, with every digit."""
+    """What `vitab table` prints of the rows that can be had, with every digit: a line a row, of what it has."""
     command = [sys.executable, "-m", "vitab", "table", str(spec), "--store", str(store.path), "--as", "csv"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=spec.parent).stdout
-    return "".join(line for line in said.splitlines(keepends=True) if str(HUGE) not in line)
+    rows = [row for row in csv.DictReader(io.StringIO(said)) if row["row"] != str(HUGE)]
+    return "".join(f"{ {name: cell for name, cell in row.items() if cell} }\n" for row in rows)

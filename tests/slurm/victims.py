@@ -24,13 +24,15 @@ def of_sweep(folder: Path, module: str, node: str | None = None) -> list[int]:
 
 
 def of_node(configuration: Path, node: str) -> list[int]:
-    """Every process of a cluster's jobs on a node, Slurm's own among them."""
-    return [
-        pid
+    """Every process of a cluster's jobs on a node, Slurm's own first: one that lives tells how the others ended."""
+    slurms = f"slurmstepd: [{node}".encode()
+    found = [
+        (not words[0].startswith(slurms), pid)
         for pid, words, variables in _all()
         if f"SLURM_CONF={configuration}".encode() in variables
-        and (f"SLURMD_NODENAME={node}".encode() in variables or words[0].startswith(f"slurmstepd: [{node}".encode()))
+        and (f"SLURMD_NODENAME={node}".encode() in variables or words[0].startswith(slurms))
     ]
+    return [pid for _, pid in sorted(found)]
 
 
 def _all() -> Iterator[tuple[int, list[bytes], list[bytes]]]:
