@@ -74,6 +74,8 @@ def _resolve(draft: Draft, seed: int | None, find: FindSource) -> Trial:
     start, teacher = recipe.pop("from", None), distill.pop("teacher", None)
     if "distill" in values and teacher is None:
         raise FieldProblem(("distill",), "distill needs a teacher: {row: ID}, a published name or a file")
+    if input_.image is None and (section := next((name for name in ("data", "train") if values.get(name)), None)):
+        raise FieldProblem((section,), f"{model.name} eats sequences of tokens, and no data here is of them")
     training = _train("train" in values, _packed(recipe), input_.image)
     started = source(draft, start, ("train", "from"), find)
     taught = source(draft, teacher, ("distill", "teacher"), find)
@@ -206,7 +208,7 @@ def _input(model: str, data: bytes | None, packed: bytes) -> Input:
     given: dict[str, Any] = usual | (_unpacked(packed) or {})
     if "tokens" in usual:
         given = {"image": None} | given
-    elif "image" not in given:
+    elif given.get("image") is None:
         try:
             given["image"] = _library_image(model) or (facts.image if facts else FALLBACK_IMAGE)
         except UserError as problem:
