@@ -77,8 +77,10 @@ def _about_system(system: System) -> str:
     """The state of a system, by what it is measured, where its numbers stand, and what is missing."""
     by = (*system.models, *system.fields, *system.measures, *system.data)
     parts = [", ".join(by), f"in {', '.join(system.studies)}" if system.studies else ""]
-    parts.append(f"missing: {system.missing}" if system.missing else "")
-    return f"{state(system)}: {'; '.join(part for part in parts if part)}"
+    found = state(system)
+    if system.missing:
+        parts.append(system.missing if found == "missing" else f"missing: {system.missing}")
+    return f"{found}: {'; '.join(part for part in parts if part)}"
 
 
 def _about(module: Any) -> str:

@@ -108,8 +108,10 @@ def _key_lines(planned: GridCell, snapshot: Snapshot) -> Iterator[str]:
     for work in _works(planned, snapshot)[:1]:
         seed = "" if work.trial.seed is None else f" of seed {work.trial.seed}"
         yield f"\nthe key{seed} is made of {_parts(work)}:"
-        for name, value in _fields(work):
-            yield f"  {name:<24}{value}"
+        fields = list(_fields(work))
+        width = max(24, *(len(name) + 2 for name, _ in fields))
+        for name, value in fields:
+            yield f"  {name:<{width}}{value}"
 
 
 def _work_line(work: Work, quantity: str, snapshot: Snapshot) -> str:

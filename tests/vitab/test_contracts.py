@@ -85,6 +85,19 @@ def test_every_list_has_a_name_and_a_line_about_it(call, kind):
     assert [line.split()[0] for line in plain] == [item["name"] for item in said["items"]]
 
 
+def test_every_system_has_its_state_for_machines_and_a_line_for_people(call):
+    said = call("list", "systems", "--json").json
+    assert (said["format"], said["kind"]) == (1, "systems")
+    fields = ("name", "about", "models", "fields", "measures", "data", "studies", "missing", "state")
+    assert {tuple(item) for item in said["items"]} == {fields}
+    assert {item["state"] for item in said["items"]} == {"measurable", "reported", "missing"}
+    lines = call("list", "systems").out.splitlines()
+    assert len(lines) == len(said["items"]) == 103
+    assert all(line.startswith(item["name"]) for line, item in zip(lines, said["items"], strict=True))
+    assert any(line.split("  ")[-1] == "missing: a model of it (transformers: BertModel)" for line in lines)
+    assert sum("missing: missing" in line for line in lines) == 0
+
+
 def test_the_schema_of_specs_is_json_schema_that_knows_every_key(call):
     schema = call("schema").json
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
