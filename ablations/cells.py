@@ -174,6 +174,7 @@ class Cells:
         """Work for a cell, one a seed or one alone; whether seeds matter. Raises Invalid or _Lacking."""
         measure = str(quantity.measure)
         module = registry.load("measures", measure)
+        models: tuple[str, ...] | None = getattr(module, "MODELS", None)
         own = draft is self.trials.draft(row.id)
         works: dict[str, Work] = {}
         matter = False
@@ -183,6 +184,8 @@ class Cells:
                 trial = msgspec.structs.replace(trial, evaluate=msgspec.structs.replace(trial.evaluate, split=split))
             if not works:
                 self._check(row, trial, module.DEPENDS_ON, quantity)
+                if models is not None and trial.model.name not in models:
+                    raise Invalid(f"{quantity.name} is of {', '.join(models)} alone, not of {trial.model.name}")
             matter = "weights" in module.DEPENDS_ON and _seeded(trial)
             work = self._work(row, trial, measure, module)
             works[work.key] = work

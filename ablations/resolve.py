@@ -172,7 +172,7 @@ def _part(name: str, given: Any) -> dict[str, Any]:
     try:
         model = _model(_packed({field: value for field, value in fields.items() if field not in INPUT}))
         eats = _input(model.name, None, _packed(input_))
-        if eats.image is None:
+        if eats.image is None or model.name == FORMULA:
             raise Invalid(f"{model.name} eats no images")
         part = formula.Part(model=model, image=eats.image, channels=eats.channels, classes=eats.classes)
         models.check(part.model, part.input)

@@ -74,3 +74,32 @@ def test_a_trial_holds_the_numbers_that_it_quotes_and_where_they_stand(tmp_path)
 def test_a_cell_that_is_not_there_is_an_error_at_its_line(tmp_path):
     with pytest.raises(UserError, match=r"gains.yaml:7:\d+: no row of swin_imagenet .* 'a_swin_t'; nearest: 'a_swint'"):
         _grid(tmp_path, "swin_imagenet/a_swin_t/top1")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("model.expression: 1 +", "'1 +' is no expression"),
+        ("model.expression: a, model.numbers: {a: [1, x]}", "'x' is no cell: TABLE/ROW/COLUMN"),
+        ("model.expression: a, model.numbers: {a: {b: 1}}", "model.numbers must be a number or a list, not a mapping"),
+        ("model.expression: a, model.numbers: 3", "model.numbers must be a mapping of names, not 3"),
+        ("model.expression: params(m), model.models: {m: vitt}", "m: no model 'vitt'; nearest: 'vit'"),
+        ("model.expression: params(m), model.models: {m: {name: vit, pach: 5}}", "m: no key 'pach'; nearest: 'patch'"),
+        ("model.expression: params(m), model.models: {m: [1]}", "model.models.m must be a model's name"),
+        (
+            "model.expression: params(m), model.models: {m: {name: formula, expression: 1 + 1}}",
+            "m: formula eats no images",
+        ),
+        ("model: vit", "value is of formula alone, not of vit"),
+    ],
+)
+def test_a_mistake_in_a_formula_is_one_line_at_its_place(tmp_path, row, said):
+    spec = tmp_path / "mistaken.yaml"
+    spec.write_text(
+        f"study: mistaken\nbase: {{model: {{name: formula, expression: '1'}}}}\ncolumns: [value]\n"
+        f"design:\n  rows:\n    - {{id: a, {row}}}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(UserError, match=r"mistaken\.yaml:6:\d+: ") as caught:
+        build(load(str(spec)))
+    assert said in str(caught.value)
