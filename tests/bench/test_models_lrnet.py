@@ -55,11 +55,11 @@ def _layer(channels, *, transform):
     return queries_and_keys + prior + (channels**2 if transform else 0)
 
 
-def _lr_net_50(*, transform=True):
-    """Parameters of Table 1 of the paper with a classifier of 1,000 classes."""
+def _lr_net(depths=(3, 4, 6, 3), *, transform=True):
+    """Parameters of the paper's table of layers with a classifier of 1,000 classes."""
     total = 3 * 64 + 2 * 64 + _layer(64, transform=transform) + 2 * 64
     channels = 64
-    for inside, outside, depth in ((100, 256, 3), (200, 512, 4), (400, 1024, 6), (800, 2048, 3)):
+    for inside, outside, depth in zip((100, 200, 400, 800), (256, 512, 1024, 2048), depths, strict=True):
         total += channels * outside + 2 * outside
         for _ in range(depth):
             total += channels * inside + _layer(inside, transform=transform) + inside * outside
@@ -85,10 +85,18 @@ def _aggregated():
 def test_lr_net_50_counts_as_its_table_of_layers_says(transform, params, flops, torchs_own):
     model, input_ = models.resolve("lrnet", {"transform": transform}), Input(image=224)
     counts = counting.of_model(model, input_)
-    assert counts.params == _lr_net_50(transform=transform != "none") == params
+    assert counts.params == _lr_net(transform=transform != "none") == params
     assert counts.total == flops
     assert counts.by_operator()["multiply_sum"] == _aggregated()
     assert counts.total - _aggregated() == torchs_own(skeleton.of(model, input_), (1, 3, 224, 224))
+
+
+@pytest.mark.parametrize(("transform", "millions"), [("before", 14.6), ("after", 14.6), ("none", 12.9)])
+def test_lr_net_26_has_the_papers_parameters_with_a_convolution_over_channels(transform, millions):  # 14.7M are printed
+    model = skeleton.of(models.resolve("lrnet", {"depths": [2, 2, 2, 2], "transform": transform}), Input(image=224))
+    params = sum(parameter.numel() for parameter in model.parameters())
+    assert params == _lr_net((2, 2, 2, 2), transform=transform != "none")
+    assert round(params / 1e6, 1) == millions
 
 
 def test_a_tiny_lr_net_learns_its_images_by_heart():
