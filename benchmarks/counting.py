@@ -11,6 +11,7 @@ calflops and ptflops are in the extra `bench` (`pip install -e '.[bench]'`); wit
 
 import contextlib
 import importlib.util
+import io
 import json
 import os
 import resource
@@ -98,14 +99,14 @@ def _say(cpu_s: float, multiply_adds: int | None = None) -> None:
 def serve(counter: str) -> None:
     """One counter's process: a model's name and image size a line in, an answer a line out, the imports' first."""
     warnings.simplefilter("ignore")
-    with contextlib.redirect_stdout(sys.stderr):  # what a peer prints is no answer
+    with contextlib.redirect_stdout(io.StringIO()):  # what a peer prints is no answer
         count = COUNTERS[counter]()
     _say(time.process_time())
     for line in sys.stdin:
         name, image = line.split()
         begin = time.process_time()
         try:
-            with contextlib.redirect_stdout(sys.stderr):
+            with contextlib.redirect_stdout(io.StringIO()):
                 multiply_adds = count(name, int(image))
         except Exception as problem:  # noqa: BLE001 a peer that fails has its place in the table
             print(f"{counter}: {name}: {type(problem).__name__}: {problem}".splitlines()[0], file=sys.stderr)

@@ -30,7 +30,14 @@ from tabulate import tabulate
 UNKNOWN_TO_TORCH = ("multiply_sum", "grid_sampler", "deform_conv", "recurrent")
 """What we count and torch's counter has no formula for, by its name in our counts."""
 
-DIFFERS: dict[str, str] = {}
+DIFFERS: dict[str, str] = {
+    "*_evos": "a map is multiplied by its own sigmoid (EvoNorm), and averaged for squeeze and excitation",
+    "csatv2*": "luminance is a weighed sum of colours, and a map weighed by another is averaged",
+    "mobilenetv5*": "norms that are written out, a factor for each place, are averaged",
+    "resnest*": "branches are weighed channel by channel and summed (split attention)",
+    "skres*": "branches are weighed channel by channel and summed (selective kernels)",
+    "swiftformer*": "queries are weighed place by place and summed (additive attention)",
+}
 """Models (patterns) in which such operators run, and what they are."""
 
 USUAL_IMAGE = 224  # for the few whose files state no size

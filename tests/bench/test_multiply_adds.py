@@ -209,6 +209,13 @@ def test_what_is_done_to_each_value_alone_is_free(what, shapes, device, counted)
     assert counted(what, *shapes, device=device) == 0
 
 
+def test_a_kernel_of_whole_recurrent_layers_counts_as_its_layers_do(counted):
+    """CUDA has one for all layers; its rule is asked without it."""
+    lstm, steps = nn.LSTM(3, 4, num_layers=2, bidirectional=True), torch.zeros(5, 2, 3)
+    _, rule = multiply_adds.FORMULAS["aten::_cudnn_rnn"]
+    assert rule([steps, list(lstm.parameters())], None) == counted(lstm, steps.shape)
+
+
 def test_torchs_own_counter_agrees_on_every_product_it_knows(torchs_own):
     unknown_to_it = {"matmul of a vector", "addmv", "addbmm", "dot"}
     known = {name: given for name, given in PRODUCTS.items() if name not in unknown_to_it}
