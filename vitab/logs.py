@@ -71,9 +71,7 @@ def main(options: argparse.Namespace) -> int:
         if not options.follow:
             raise
         return 130
-    if not reader.read:
-        sys.stderr.write("no job has written anything yet\n")
-    elif reader.last is None:
+    if reader.read and reader.last is None:
         sys.stderr.write("nothing of it in any log yet\n")
     return 0
 
@@ -81,6 +79,9 @@ def main(options: argparse.Namespace) -> int:
 def _read(reader: Reader, mine: Queue, store: Store, name: str, *, follow: bool) -> None:
     """What there is; then what comes, until no job is left. A Slurm that does not answer ends nothing."""
     reader.show(mine.jobs)
+    if not reader.read:
+        sys.stderr.write("no job has written anything yet\n")
+        sys.stderr.flush()
     looked = time.monotonic()
     while follow and mine.living:
         time.sleep(EVERY_S)

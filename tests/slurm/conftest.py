@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -37,13 +38,17 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def faults() -> ModuleType:
     """The script beside this file, as a module."""
-    described = importlib.util.spec_from_file_location("faults", Path(__file__).with_name("faults.py"))
-    assert described is not None
-    assert described.loader is not None
-    module = importlib.util.module_from_spec(described)
-    sys.modules["faults"] = module
-    described.loader.exec_module(module)
-    return module
+    return _beside("faults")
+
+
+@pytest.fixture
+def shell(slurm: Cluster, tmp_path: Path) -> Any:
+    """A user's shell at the cluster, in a folder with two small studies: counted.yaml and trained.yaml."""
+    module = _beside("shell")
+    here = module.Shell(folder=tmp_path / "two words")
+    here.write("counted.yaml", module.COUNTED)
+    here.write("trained.yaml", module.TRAINED)
+    return here
 
 
 @pytest.fixture
@@ -66,6 +71,17 @@ def _at_the_cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     cluster.up(one.places.folder, one.settings)
     yield
     cluster.cancel_all(one)
+
+
+def _beside(name: str) -> ModuleType:
+    """A file of this folder, as a module."""
+    described = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert described is not None
+    assert described.loader is not None
+    module = importlib.util.module_from_spec(described)
+    sys.modules[name] = module
+    described.loader.exec_module(module)
+    return module
 
 
 def _free_range(claimed: ExitStack) -> int:
