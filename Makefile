@@ -82,8 +82,8 @@ test-oldest: $(READY_OLDEST) latex
 latex:
 	@sh .ci/latex
 
-# Tests that send jobs bring up a Slurm, where VITAB_REQUIRE=slurm asks for it: it is installed where that needs no
-# question, and without it they fail. Otherwise they are skipped and say so.
+# Tests that send jobs bring up a Slurm: it is installed where that takes no question, and without its programs they are
+# skipped by name (VITAB_REQUIRE=slurm: they fail).
 slurm: $(READY)
 	@sh .ci/slurm $(VENV)
 

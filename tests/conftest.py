@@ -14,8 +14,6 @@ def _no_program(name: str) -> str | None:
 
 
 def _no_slurm() -> str | None:
-    if "slurm" not in os.environ.get("VITAB_REQUIRE", "").split(","):
-        return "a cluster is brought up only where VITAB_REQUIRE asks for slurm"
     from slurm.cluster import installing
     from slurm.cluster.settings import Settings
 

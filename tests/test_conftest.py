@@ -47,11 +47,11 @@ def test_with_pdflatex_the_test_runs(tmp_path):
     assert "1 passed" in ran.stdout
 
 
-def test_unless_slurm_is_asked_for_a_test_that_sends_jobs_is_skipped_and_says_so(tmp_path):
+def test_without_slurm_a_test_that_sends_jobs_is_skipped_and_says_what_installs_it(tmp_path):
     ran = _run(tmp_path, require="latex", programs=["pdflatex"], marker="slurm")
     assert ran.returncode == 0
     assert "1 skipped" in ran.stdout
-    assert "a cluster is brought up only where VITAB_REQUIRE asks for slurm" in ran.stdout
+    assert "`python -m slurm.cluster install` as root installs what Slurm needs" in ran.stdout
 
 
 def test_where_slurm_is_required_its_absence_is_a_failure(tmp_path):
