@@ -6,6 +6,8 @@ contender after another. A trial of the peers is one job; ours are packed, and s
 
 - short: the peers' trials return a number. Ours count the parameters of a small ViT, which takes torch.
 - with torch and timm: every trial builds a ViT of timm and counts its parameters.
+
+The table goes into the README, unless there are other counts of trials than its own: `sweeps.py 8 4` is a quick look.
 """
 
 import json
@@ -18,15 +20,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import readme
 from tabulate import tabulate
 
 from slurm.cluster import cluster, installing
 from slurm.cluster.settings import Settings
 
-SHORT, HEAVY = 100, 100
-BEGIN, END = "<!-- bench:sweeps -->", "<!-- /bench:sweeps -->"
+COUNTS = (100, 100)
 PORT = 18700
-README = Path(__file__).resolve().parents[1] / "README.md"
 
 SPEC = """
 study: short
@@ -102,9 +103,9 @@ def peers(folder: Path) -> Path:
     return python
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, short: int, heavy: int) -> None:
     """The trials, and what each contender reads."""
-    for name, spec, count in (("short", SPEC, SHORT), ("heavy", HEAVY_SPEC, HEAVY)):
+    for name, spec, count in (("short", SPEC, short), ("heavy", HEAVY_SPEC, heavy)):
         (folder / f"{name}.yaml").write_text(spec.replace("LEVELS", ", ".join(str(one + 1) for one in range(count))))
     for name, text in (("trial.py", TRIAL), ("plain.py", PLAIN), ("app.py", HYDRA), ("config.yaml", HYDRA_CONFIG)):
         (folder / name).write_text(text)
@@ -132,8 +133,7 @@ def measured(folder: Path, kind: str) -> int:
 
 def main() -> int:
     """Time every contender, print the table and put it into the README."""
-    global SHORT, HEAVY
-    SHORT, HEAVY = (int(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) == 3 else (SHORT, HEAVY)
+    short, heavy = map(int, sys.argv[1:3] or COUNTS)
     wanted = Settings(max_array_size=1001, max_submitted=1000, memory_kill="none", port=PORT)
     if lacking := installing.lacking(wanted):
         print(f"sweeps on Slurm are not timed here: {lacking}")
@@ -142,12 +142,12 @@ def main() -> int:
     rows = []
     try:
         python = peers(folder / "peers")
-        write(folder)
+        write(folder, short, heavy)
         cluster.guard(folder / "cluster")
         one = cluster.up(folder / "cluster", wanted)
         environment = {**one.environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
         os.environ["SLURM_CONF"] = environment["SLURM_CONF"]
-        for kind, count, said in (("short", SHORT, "short"), ("heavy", HEAVY, "with torch and timm")):
+        for kind, count, said in (("short", short, "short"), ("heavy", heavy, "with torch and timm")):
             taken = {
                 name: seconds(command, folder, environment) for name, command in contenders(python, kind, count).items()
             }
@@ -160,16 +160,9 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     table = tabulate(rows, ("trials", "sweep", "wall s", "of ours"), "github", disable_numparse=True)
     print(table)
-    record(table)
+    if (short, heavy) == COUNTS:
+        readme.write("sweeps", f"{table}\n\n{os.cpu_count()} cores, {wanted.nodes} nodes of {wanted.cpus} slots")
     return 0
-
-
-def record(table: str) -> None:
-    """Put a table between its marks in the README, where they stand."""
-    before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if begin and end:
-        README.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
