@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from tabulate import tabulate
 
 from ablations.printed import in_unit, parse
 from bench import models, registry
@@ -20,15 +19,13 @@ from bench.counting import Counts, count, of_model
 from bench.errors import UserError
 from bench.multiply_adds import Formula
 from bench.trial import Input, Model
-from reports.scale import alone, scale, show
-from vitab.breakdown import Part, folded, parts
+from reports.scale import scale, show
+from vitab.breakdown import by_module, by_operator, difference, parts, table
 
 if TYPE_CHECKING:
     from torch import nn
 
 By = Literal["module", "operator"]
-
-LEFT = ("model", "module", "operator", "left out")  # columns of text
 
 PATTERN = re.compile(r"[*?\[]")
 USUAL_IMAGE = 224  # pixels a side, for ours, which have no size of their own
@@ -225,75 +222,15 @@ def _print(results: list[_Result], *, by: By | None, diff: bool) -> None:
         )
         for result in results
     ]
-    print(_table(rows, ("model", "image", "params", "FLOPs")))
-    if diff and all(result.counts for result in results):
-        for result in results[:-1]:
-            _print_difference(result, results[-1])
+    print(table(rows, ("model", "image", "params", "FLOPs")))
+    *others, last = results
+    if diff and last.counts:
+        for other in others:
+            if other.counts:
+                print(f"\n{other.model.name} at {other.input.size} less {last.model.name} at {last.input.size}")
+                print(difference(other.counts, last.counts))
     elif by:
         for result in results:
             if result.counts:
                 print(f"\n{result.model.name}")
-                (_print_modules if by == "module" else _print_operators)(result.counts)
-
-
-def _print_modules(counts: Counts) -> None:
-    lines = list(folded(parts(counts)).items())
-    rows = []
-    for at, (name, (many, part)) in enumerate(lines):
-        inner, (_, same) = lines[min(at + 1, len(lines) - 1)]
-        if not name or not (inner.startswith(f"{name}.") and same == part):  # what only holds the next line is left out
-            share = _share(part.flops, counts.total)
-            rows.append((name or "(all)", f"×{many}" if many > 1 else "", *_shown(part), share))
-    print(_table(rows, ("module", "", "params", "FLOPs", "share")))
-
-
-def _print_operators(counts: Counts) -> None:
-    rows = [
-        (name, alone(count, "multiply-adds"), _share(count, counts.total))
-        for name, count in counts.by_operator().items()
-    ]
-    print(_table(rows, ("operator", "FLOPs", "share")))
-    left_out = [(kind, alone(made, "multiply-adds")) for kind, made in counts.left_out.items()]
-    if left_out:
-        print(f"\n{_table(left_out, ('left out', 'numbers computed'))}")
-
-
-def _print_difference(one: _Result, other: _Result) -> None:
-    """Modules whose counts differ, those of the first less those of the other."""
-    assert one.counts is not None
-    assert other.counts is not None
-    own, theirs, none = parts(one.counts), parts(other.counts), Part(params=0, flops=0)
-    differences = {
-        name: Part(
-            params=own.get(name, none).params - theirs.get(name, none).params,
-            flops=own.get(name, none).flops - theirs.get(name, none).flops,
-        )
-        for name in {**own, **theirs}
-    }
-    lines = folded({name: part for name, part in differences.items() if part != none})
-    print(f"\n{one.model.name} at {one.input.size} less {other.model.name} at {other.input.size}")
-    if not lines:
-        print("no module counts otherwise")
-        return
-    rows = [
-        (name or "(all)", f"×{many}" if many > 1 else "", *_shown(part, signed=True))
-        for name, (many, part) in lines.items()
-    ]
-    print(_table(rows, ("module", "", "params", "FLOPs")))
-
-
-def _shown(part: Part, *, signed: bool = False) -> tuple[str, str]:
-    """Parameters and multiply-adds, each at its own scale: one column reaches from a bias to the whole model."""
-    numbers = ((part.params, "parameters"), (part.flops, "multiply-adds"))
-    return tuple(  # type: ignore[return-value]
-        ("−" if number < 0 else "+" if signed and number else "") + alone(abs(number), unit) for number, unit in numbers
-    )
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "–"
-
-
-def _table(rows: Sequence[tuple[Any, ...]], headers: tuple[str, ...]) -> str:
-    aligned = ["left" if header in LEFT else "right" for header in headers]
-    return tabulate(rows, headers=headers, tablefmt="github", colalign=aligned, disable_numparse=True)
+                print(by_module(result.counts) if by == "module" else by_operator(result.counts))
