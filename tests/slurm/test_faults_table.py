@@ -1,5 +1,7 @@
 """The table of the fault run: what counts as right, and where it is written."""
 
+from pathlib import Path
+
 import pytest
 
 from bench.errors import UserError
@@ -33,3 +35,10 @@ def test_the_table_is_written_between_its_comments_and_nowhere_else(faults, tmp_
     file.write_text("nothing to write between")
     with pytest.raises(UserError, match=r"README\.md: no <!-- faults -->"):
         faults.write("| new |", file)
+
+
+def test_the_readme_has_a_line_for_every_fault_and_for_no_other(faults):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    table = readme.partition(faults.COMMENTS[0])[2].partition(faults.COMMENTS[1])[0]
+    titles = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")]
+    assert titles == ["fault", *(fault.title for fault in faults.FAULTS.values())]
