@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
+CLASSES = 1000  # a few models of timm's have no classifier of themselves; torchvision's have this many
+
 Counter = Callable[[str, int], int]
 """(name, image size) → multiply-adds."""
 
 
 def built(name: str) -> "nn.Module":
-    """A model in evaluation mode, with whatever weights its library begins with."""
+    """A model of 1,000 classes in evaluation mode, with whatever weights its library begins with."""
     import timm
     import torchvision
 
     library, colon, rest = name.partition(":")
-    module: nn.Module = torchvision.models.get_model(rest) if colon else timm.create_model(library)
+    module: nn.Module = torchvision.models.get_model(rest) if colon else timm.create_model(library, num_classes=CLASSES)
     return module.eval()
 
 
