@@ -30,13 +30,22 @@ from tabulate import tabulate
 UNKNOWN_TO_TORCH = ("multiply_sum", "grid_sampler", "deform_conv", "recurrent")
 """What we count and torch's counter has no formula for, by its name in our counts."""
 
+SPLIT = "branches are weighed channel by channel and summed (split attention)"
+EVOS = "a map is multiplied by its own sigmoid (EvoNorm), and averaged for squeeze and excitation"
+GATED = "a map is multiplied by an attention map, and averaged for squeeze and excitation"
 DIFFERS: dict[str, str] = {
-    "*_evos": "a map is multiplied by its own sigmoid (EvoNorm), and averaged for squeeze and excitation",
     "csatv2*": "luminance is a weighed sum of colours, and a map weighed by another is averaged",
+    "ghostnetv2_*": GATED,
+    "ghostnetv3_*": GATED,
     "mobilenetv5*": "norms that are written out, a factor for each place, are averaged",
-    "resnest*": "branches are weighed channel by channel and summed (split attention)",
+    "mobilevitv2_*": "keys are weighed by the scores of a context and summed (separable attention)",
+    "regnetz_*_evos": EVOS,
+    "resnest??d": SPLIT,
+    "resnest50d_4s2x40d": SPLIT,
+    "resnest*e": SPLIT,
     "skres*": "branches are weighed channel by channel and summed (selective kernels)",
     "swiftformer*": "queries are weighed place by place and summed (additive attention)",
+    "test_efficientnet_evos": EVOS,
 }
 """Models (patterns) in which such operators run, and what they are."""
 
