@@ -72,6 +72,7 @@ bench: $(READY)
 	$(VENV)/bin/python -m pip install -qq --no-build-isolation --editable '.[bench]'
 	$(VENV)/bin/python benchmarks/counting.py
 	$(VENV)/bin/python benchmarks/every_timm_model.py
+	$(VENV)/bin/python benchmarks/fvcore_convention.py
 	$(VENV)/bin/python benchmarks/sweeps.py
 
 test-oldest: $(READY_OLDEST) latex

@@ -4,13 +4,15 @@
     python benchmarks/every_timm_model.py '*' --out FILE      all of them; what FILE holds already is not counted again
 
 Prints how many there are, how fast (CPU seconds a model, building included, imports not), how much memory, and how far
-apart the two are per family, that is per file of timm's. torch's counter has no formula for products that are summed
-element by element, nor for some that we count; a model in which those run is listed in `DIFFERS`, and what it differs
-by has to be what these operators come to in our count, to the last digit. Exit 1 where anything else differs.
+apart the two are per family, that is per file of timm's; with '*' the README gets the figures of all. torch's counter
+has no formula for products that are summed element by element, nor for some that we count; a model in which those run
+is listed in `DIFFERS`, and what it differs by has to be what these operators come to in our count, to the last digit.
+Exit 1 where anything else differs.
 """
 
 import argparse
 import fnmatch
+import importlib.metadata
 import json
 import os
 import resource
@@ -25,16 +27,19 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import readme
 from tabulate import tabulate
 
 UNKNOWN_TO_TORCH = ("multiply_sum", "grid_sampler", "deform_conv", "recurrent")
 """What we count and torch's counter has no formula for, by its name in our counts."""
 
 SPLIT = "branches are weighed channel by channel and summed (split attention)"
-EVOS = "a map is multiplied by its own sigmoid (EvoNorm), and averaged for squeeze and excitation"
+EVOS = "a map is multiplied by its own sigmoid (EvoNorm), and averaged"
 GATED = "a map is multiplied by an attention map, and averaged for squeeze and excitation"
+DIFFERENTIAL = "two dot products of vectors, for the weight of the second softmax (differential attention)"
 DIFFERS: dict[str, str] = {
     "csatv2*": "luminance is a weighed sum of colours, and a map weighed by another is averaged",
+    "ese_vovnet39b_evos": EVOS,
     "ghostnetv2_*": GATED,
     "ghostnetv3_*": GATED,
     "mobilenetv5*": "norms that are written out, a factor for each place, are averaged",
@@ -43,9 +48,14 @@ DIFFERS: dict[str, str] = {
     "resnest??d": SPLIT,
     "resnest50d_4s2x40d": SPLIT,
     "resnest*e": SPLIT,
+    "resnetv2_50d_evos": EVOS,
     "skres*": "branches are weighed channel by channel and summed (selective kernels)",
     "swiftformer*": "queries are weighed place by place and summed (additive attention)",
     "test_efficientnet_evos": EVOS,
+    "vit_*_18x2_224": "parallel branches are scaled channel by channel, stacked and summed",
+    "vit_dlittle_*": DIFFERENTIAL,
+    "vit_dpwee_*": DIFFERENTIAL,
+    "vit_dwee_*": DIFFERENTIAL,
 }
 """Models (patterns) in which such operators run, and what they are."""
 
@@ -188,18 +198,26 @@ def reason_of(name: str) -> str | None:
     return next((reason for pattern, reason in DIFFERS.items() if fnmatch.fnmatch(name, pattern)), None)
 
 
-def show(results: list[dict[str, Any]], family: dict[str, str]) -> None:
-    """The tables."""
+def summary(results: list[dict[str, Any]]) -> str:
+    """How many, how fast, how much memory."""
     whole = [one for one in results if "torch" in one]
-    equal = [one for one in whole if one["flops"] == one["torch"]]
-    print(f"{len(results)} models, {len(whole)} counted by both, {len(equal)} of them alike to the last digit")
-    if not whole:
-        return
+    equal = sum(one["flops"] == one["torch"] for one in whole)
     seconds = sorted(one["cpu_s"] for one in whole)
     above = max(one["peak_bytes"] - one["imports_bytes"] for one in whole)
     median, late = statistics.median(seconds), seconds[int(0.95 * (len(seconds) - 1))]
-    print(f"CPU s a model, building included: median {median:.2f}, 95 % below {late:.2f}, most {seconds[-1]:.2f}")
-    print(f"memory above what importing takes: {above / 1e6:.0f} MB\n")
+    return (
+        f"Of {len(results):,} models of timm {importlib.metadata.version('timm')}, each at its default size "
+        f"({USUAL_IMAGE} where its file states none), "
+        f"{len(whole):,} are counted, and {equal:,} of the counts are torch's to the last digit; in the other "
+        f"{len(whole) - equal} products are summed element by element, of which torch's counter knows nothing, and "
+        f"without them they are equal too. A model takes {median:.2f} CPU s (median; 95 % below {late:.2f}, the "
+        f"slowest {seconds[-1]:.1f}), building it included, and all of them, one after the other, {above / 1e6:.0f} MB "
+        "above what importing takes."
+    )
+
+
+def show(results: list[dict[str, Any]], family: dict[str, str]) -> None:
+    """How far apart the two are, family by family."""
     rows = []
     for name in dict.fromkeys(family[one["model"]] for one in results):
         own = [one for one in results if family[one["model"]] == name]
@@ -236,8 +254,13 @@ def main() -> int:
                 file.write(json.dumps(one) + "\n")
     chosen = [results[name] for name in names]
     show(chosen, family)
-    for line in (lines := wrong(chosen)):
+    lines = wrong(chosen)
+    for line in lines:
         print(line, file=sys.stderr)
+    if not lines:
+        print(f"\n{summary(chosen)}")
+        if options.pattern == ["*"]:
+            readme.write("models", summary(chosen))
     return int(bool(lines))
 
 

@@ -48,7 +48,7 @@ def theirs(name: str, image: int) -> Counter[str]:
     import torch
     from fvcore.nn import FlopCountAnalysis
 
-    report = FlopCountAnalysis(timm.create_model(name).eval(), torch.zeros(1, 3, image, image))
+    report = FlopCountAnalysis(timm.create_model(name, num_classes=1000).eval(), torch.zeros(1, 3, image, image))
     report.set_op_handle("aten::scaled_dot_product_attention", fused_attention)
     said: Counter[str] = report.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
     return said
