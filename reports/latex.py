@@ -1,70 +1,13 @@
-"""LaTeX: a floating table that compiles wherever booktabs is loaded, and needs nothing else.
+"""LaTeX: a floating table that compiles wherever booktabs is loaded; one that no page holds goes on over pages.
 
 Numbers and their ± are set in math, so that minus signs are minus signs; everything else is escaped text.
 """
 
 import re
-import unicodedata
 
+from reports.latex_text import escape
 from reports.layout import Entry, Grid, grid
 from reports.table import Table
-
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": "$<$",
-    ">": "$>$",
-    "|": "$|$",
-    '"': "''",
-    "–": "--",
-    "—": "---",
-    "−": "$-$",
-    "…": r"\ldots{}",
-    "‘": "`",
-    "’": "'",
-    "“": "``",
-    "”": "''",
-    "§": r"\S{}",
-    "•": r"$\bullet$",
-    "ß": r"\ss{}",
-    "æ": r"\ae{}",
-    "Æ": r"\AE{}",
-    "œ": r"\oe{}",
-    "Œ": r"\OE{}",
-    "©": r"\copyright{}",
-    "£": r"\pounds{}",
-    "¶": r"\P{}",
-    "⁄": "/",
-    "ø": r"\o{}",
-    "Ø": r"\O{}",
-    "ł": r"\l{}",
-    "Ł": r"\L{}",
-    "ı": r"\i{}",
-}
-
-MATH = {
-    "±": r"\pm", "×": r"\times", "÷": r"\div", "·": r"\cdot", "≈": r"\approx", "≤": r"\leq", "≥": r"\geq",
-    "≠": r"\neq", "∞": r"\infty", "→": r"\rightarrow", "←": r"\leftarrow", "↑": r"\uparrow", "↓": r"\downarrow",
-    "⇒": r"\Rightarrow", "√": r"\surd", "∼": r"\sim", "∈": r"\in", "†": r"\dagger", "‡": r"\ddagger",
-    "°": r"^{\circ}", "✓": r"\surd", "Δ": r"\Delta", "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta",
-    "ε": r"\epsilon", "η": r"\eta", "θ": r"\theta", "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu", "π": r"\pi",
-    "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau", "φ": r"\phi", "χ": r"\chi", "ψ": r"\psi", "ω": r"\omega",
-    "Σ": r"\Sigma", "Ω": r"\Omega",
-}  # fmt: skip
-
-RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
-POWERS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0307": ".", "\u0308": '"',
-           "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c"}  # fmt: skip
 
 SIZES = ((75, ""), (85, r"\small"), (10**9, r"\footnotesize"))
 """Characters that a row of 5.5 inches (NeurIPS) takes at a size; a character is about half as wide as it is high."""
@@ -73,17 +16,23 @@ HANGING = 2  # digits of a mark that the space between two columns (12 pt) has r
 TOO_WIDE = 94  # characters: shrunk to the width of the text
 WIDE = 48  # characters that a column of a two-column page holds
 GAP = 3  # characters that the space between two columns (12 pt) has room for at the smallest size
+TALL = 56  # lines that a page of 9 inches holds at the smallest size, with a caption
 
 PREAMBLE = r"""\documentclass{article}
 \usepackage[utf8]{inputenc}
-\usepackage{booktabs,graphicx}
+\usepackage{booktabs,graphicx,longtable}
 \usepackage[textwidth=5.5in,textheight=9in]{geometry}
 """
 
 
 def latex(table: Table, *, reported_only: bool = False) -> str:
-    """The table as a float, its caption above and its footnotes below; packages: booktabs, for wide ones graphicx."""
+    """The table as a float, its caption above and its footnotes below; packages: booktabs, for wide ones graphicx.
+
+    One of more lines than a page holds is a longtable, for documents of one column.
+    """
     laid = grid(table, reported_only=reported_only)
+    if len(laid.groups) + sum(group is not None for group in laid.groups) > TALL:
+        return _over_pages(laid)
     width = _width(laid)
     shrunk = width > TOO_WIDE
     name = "table*" if width > WIDE else "table"
@@ -106,55 +55,64 @@ def latex(table: Table, *, reported_only: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _over_pages(laid: Grid) -> str:
+    """The table as a longtable: the caption on its first page, the heads on every one, footnotes behind it."""
+    columns = _columns(laid)
+    wrapped = columns.replace("l", r"p{0.5\linewidth}", 1) if _width(laid) > TOO_WIDE else columns
+    heads = [r"  \toprule", *_heads(laid), r"  \midrule"]
+    lines = [
+        r"% \usepackage{booktabs,longtable}",
+        r"\begingroup\footnotesize\setlength{\tabcolsep}{4pt}",
+        rf"\begin{{longtable}}{{@{{}}{wrapped}@{{}}}}",
+        rf"  \caption{{{_caption(laid)}}}",
+        rf"  \label{{tab:{_label(laid.study)}}} \\",
+        *heads,
+        r"  \endfirsthead",
+        *heads,
+        r"  \endhead",
+        r"  \bottomrule",
+        r"  \endlastfoot",
+        *_body(laid, heading=(rf"\multicolumn{{{len(columns)}}}{{@{{}}p{{\linewidth}}@{{}}}}", r"\\*"), first=False),
+        r"\end{longtable}",
+        *_footnotes(laid),
+        r"\endgroup",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def document(*tables: str, preamble: str = PREAMBLE) -> str:
     """Tables in a document that compiles by itself, as wide as NeurIPS sets its text unless told otherwise."""
     return "\n".join([preamble + r"\begin{document}", *tables, r"\end{document}"]) + "\n"
 
 
-def escape(text: str) -> str:
-    """Text that LaTeX prints as it is; a character that no plain document has is named by its code."""
-    text = unicodedata.normalize("NFC", " ".join(text.split()))
-    text = re.sub(r"(?<![\w)\]-])-(?=\d)", "−", text)  # a minus, not a hyphen
-    text = re.sub(r"(?<=10)\^([0-9]+)", lambda power: power[1].translate(POWERS), text)
-    text = re.sub(r'(?<![^\s(\[])"(?=\w)', "“", text)  # a quotation begins
-    pieces = [_character(letter) for letter in text]
-    for at, letter in enumerate(text[1:], 1):
-        if letter == text[at - 1] and letter in "-'`":  # two hyphens would be a dash, two quotes one
-            pieces[at] = "{}" + pieces[at]
-    return "".join(pieces)
-
-
-def _character(letter: str) -> str:
-    if letter in SPECIAL:
-        return SPECIAL[letter]
-    if letter in MATH:
-        return f"${MATH[letter]}$"
-    if letter.translate(RAISED) != letter:
-        return rf"\textsuperscript{{{letter.translate(RAISED)}}}"
-    if letter.translate(LOWERED) != letter:
-        return rf"$_{{{letter.translate(LOWERED)}}}$"
-    if letter.isascii() and letter.isprintable():
-        return letter
-    compatible = unicodedata.normalize("NFKC", letter)  # the micro sign is a mu
-    if compatible != letter:
-        return escape(compatible)
-    plain, *accents = list(unicodedata.normalize("NFD", letter))
-    if plain.isascii() and len(accents) == 1 and accents[0] in ACCENTS:
-        return rf"\{ACCENTS[accents[0]]}{{{plain}}}"
-    return rf"[U+{ord(letter):04X}]\allowbreak{{}}"
-
-
 def _tabular(laid: Grid) -> list[str]:
     """Rules, heads, groups and rows."""
-    columns = "".join("r" if strip.align == "right" else "l" for strip in laid.strips)
-    lines = [rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", r"  \toprule", *_heads(laid)]
-    if laid.groups[:1] == (None,) or not laid.groups:
-        lines.append(r"  \midrule")
+    columns = _columns(laid)
+    heading = rf"\multicolumn{{{len(columns)}}}{{@{{}}l}}", r"\\"
+    return [
+        rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
+        r"  \toprule",
+        *_heads(laid),
+        *_body(laid, heading=heading),
+        r"  \bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def _columns(laid: Grid) -> str:
+    return "".join("r" if strip.align == "right" else "l" for strip in laid.strips)
+
+
+def _body(laid: Grid, *, heading: tuple[str, str], first: bool = True) -> list[str]:
+    """Rows under their groups, each between the two parts of a heading; `first`: with the rule below the heads."""
+    lines = []
     for at, group in enumerate(laid.groups):
+        if (at == 0 and first) or (at > 0 and group is not None):
+            lines.append(r"  \midrule")
         if group is not None:
-            lines += [r"  \midrule", rf"  \multicolumn{{{len(columns)}}}{{@{{}}l}}{{\emph{{{escape(group)}}}}} \\"]
+            lines.append(rf"  {heading[0]}{{\emph{{{escape(group)}}}}} {heading[1]}")
         lines.append(_row([_entry(laid, strip.entries[at], strip.align) for strip in laid.strips]))
-    return [*lines, r"  \bottomrule", r"\end{tabular}"]
+    return lines
 
 
 def _row(texts: list[str]) -> str:
@@ -235,7 +193,7 @@ def _footnotes(laid: Grid) -> list[str]:
         return []
     texts = [rf"\textsuperscript{{{number}}}~{escape(text)}" for number, text in enumerate(laid.footnotes, 1)]
     return [
-        r"  \par\smallskip",
+        r"  \par\smallskip\noindent",
         r"  \begin{minipage}{\linewidth}\footnotesize\raggedright",
         *(f"    {text}\\quad" for text in texts[:-1]),
         f"    {texts[-1]}",

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from reports import markdown
-from reports.latex import MATH, SPECIAL, document, escape
+from reports.latex import document
+from reports.latex_text import MATH, SPECIAL, escape
 from reports.render import render
 from reports.table import Cell, ClaimCell, Column, Difference, Row, Table
 
