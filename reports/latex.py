@@ -62,7 +62,7 @@ def _over_pages(laid: Grid) -> str:
     heads = [r"  \toprule", *_heads(laid), r"  \midrule"]
     lines = [
         r"% \usepackage{booktabs,longtable}",
-        r"\begingroup\footnotesize\setlength{\tabcolsep}{4pt}",
+        r"\begingroup\footnotesize\setlength{\tabcolsep}{4pt}\setlength{\parindent}{0pt}",
         rf"\begin{{longtable}}{{@{{}}{wrapped}@{{}}}}",
         rf"  \caption{{{_caption(laid)}}}",
         rf"  \label{{tab:{_label(laid.study)}}} \\",
@@ -193,7 +193,7 @@ def _footnotes(laid: Grid) -> list[str]:
         return []
     texts = [rf"\textsuperscript{{{number}}}~{escape(text)}" for number, text in enumerate(laid.footnotes, 1)]
     return [
-        r"  \par\smallskip\noindent",
+        r"  \par\smallskip",
         r"  \begin{minipage}{\linewidth}\footnotesize\raggedright",
         *(f"    {text}\\quad" for text in texts[:-1]),
         f"    {texts[-1]}",
