@@ -11,7 +11,8 @@ products of four tensors are none, or every gate and every rotation of queries a
 
 What cannot be followed is doubted, product by product: those written into parts of another tensor (`scores[:, i] = q *
 k`) or moved in ways that are not followed, three or more that are added one by one although their factors were computed
-apart from each other, and quotients that are summed. A count of which they would be a hundredth is no count.
+apart from each other, scans among them, and quotients that are summed. A count of which they would be more than a
+hundredth is no count.
 """
 
 from collections import Counter
@@ -160,7 +161,8 @@ class Products:
         factors = own + (tuple(replace(factor, divides=True) for factor in others) if quotient else others)
         scaled = [known for side in (left, right) if (known := self._get(side)) is not None]
         if len(factors) > 1 and left is not right:
-            self._set(result, Followed((Term(factors, prod(shape)),)))
+            added = max((known.added for known in scaled), default=1)  # a sum that is scaled goes on: a scan
+            self._set(result, Followed((Term(factors, prod(shape)),), added=added))
         else:  # by one value alone, or of one with itself
             self._set(result, *(scaled if len(scaled) == 1 and left is not right else ()))
 

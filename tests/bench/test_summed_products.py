@@ -162,6 +162,13 @@ def test_products_that_are_pooled_count_beside_what_fvcore_says_of_pooling(count
     assert count == {"macs": values, "fvcore": 2 * values}
 
 
+def _scanned(decay, keys, values):
+    state = torch.zeros_like(values)
+    for key, forget in zip(keys.unbind(), decay.unbind(), strict=True):
+        state = forget * state + key.sigmoid() * values.tanh()
+    return state
+
+
 def _into_parts(p, q):
     whole = torch.zeros_like(p)
     for i in range(5):
@@ -176,6 +183,8 @@ DOUBTED = {
         [(2, 7)] * 6,
         3 * (2 * 7),
     ),
+    # 5 steps of two products; the first two are no more than a gate
+    "a scan": (_scanned, [(5, 2, 7), (5, 2, 7), (2, 7)], 2 * 4 * (2 * 7)),
     "quotients": (lambda q, k: (q / k).sum(-1), [(2, 5, 7), (2, 5, 7)], 2 * 5 * 7),
     "moved out of sight": (lambda q, k: F.pixel_shuffle(q * k, 2).sum(-1), [(2, 8, 3, 3)] * 2, 2 * 8 * 9),
     "put into another": (
