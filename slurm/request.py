@@ -13,9 +13,9 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from bench import trust
 from bench.errors import UserError, unknown
 from bench.trial import Frozen
-from slurm import trust
 
 # `$` alone would let a line end stand behind a name
 Name = Annotated[

@@ -21,7 +21,7 @@ from bench.files import publish
 from bench.store import Store, now
 from bench.trial import Frozen
 from bench.work import Work
-from slurm import snapshot, trust
+from slurm import snapshot
 from slurm.packing import Job
 from slurm.request import Request
 

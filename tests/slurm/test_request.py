@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import trust
 from bench.errors import UserError
-from slurm import trust
 from slurm.request import Request, Site, request, site, site_file
 
 TEXTS = ("partition", "account", "qos", "constraint", "exclude", "comment")

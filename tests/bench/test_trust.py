@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench import trust
 from bench.errors import UserError
-from slurm import trust
 
 
 @pytest.fixture
