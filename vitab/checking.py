@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ablations import shipped
 from bench import lease
 from bench.errors import UserError
 from bench.store import Store
@@ -15,7 +14,7 @@ from reports.cells import fill
 from reports.check import Finding
 from reports.plain import plain
 from vitab import tables
-from vitab.works import Selection, select, selections, with_columns
+from vitab.works import Selection, selections
 
 FORMAT = 1
 
@@ -23,9 +22,7 @@ FORMAT = 1
 def main(options: argparse.Namespace) -> int:
     """The exit code: 1 when a gate tripped or too little was compared."""
     gated = check.gate(options.gate)
-    chosen = _all(options) if options.all else selections(options)
-    if not chosen:
-        raise UserError("check what? name a study, or --all")
+    chosen = selections(options)
     store = Store(options.store)
     if options.against is not None and not (options.against / "records").is_dir():
         raise UserError(f"--against {options.against}: no store is there")
@@ -65,18 +62,6 @@ def _too_few(findings: list[Finding], chosen: list[Selection], options: argparse
     if options.against is not None:
         return f"{said}: {options.against} has no number for any of these cells"
     return f"{said}: {', '.join(one.name for one in chosen)} reports no number; `vitab list tables` names those that do"
-
-
-def _all(options: argparse.Namespace) -> list[Selection]:
-    """The studies named, as the options vary them, and every other one that reports something."""
-    if not options.study and (options.setting or options.sets or options.seeds):
-        raise UserError("--setting, --set and --seeds vary the studies that are named, and none is")
-    whole = argparse.Namespace(**{**vars(options), "columns": None})
-    studies = [*selections(whole), *(select(name) for name in shipped.names() if name not in options.study)]
-    reporting = [
-        one for one in studies if options.against is not None or any(cell.claims for _, _, cell in one.grid.cells())
-    ]
-    return with_columns(reporting, options.columns)
 
 
 def _tell(findings: list[Finding], options: argparse.Namespace) -> None:

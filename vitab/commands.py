@@ -144,8 +144,7 @@ def _parser() -> _Parser:
     one.add_argument("--reported", action="store_true", help="only what was reported, as the paper prints it")
 
     one = command("check", "checking", "reported against measured, or now against then; the exit code is the verdict")
-    one.add_argument("study", nargs="*", type=_study, metavar="STUDY")
-    one.add_argument("--all", action="store_true", help="every shipped study that reports something")
+    _studies(one)
     _variation(one)
     one.add_argument("--columns", type=_names, help="only these, comma-separated")
     one.add_argument("--gate", default="deviates,failed", help="verdicts that fail the check (default: %(default)s)")
@@ -177,7 +176,8 @@ def _parser() -> _Parser:
 
 
 def _studies(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", nargs="+", type=_study, metavar="STUDY")
+    parser.add_argument("study", nargs="*", type=_study, metavar="STUDY")
+    parser.add_argument("--all", action="store_true", help="every shipped study that reports something")
 
 
 def _choice(parser: argparse.ArgumentParser) -> None:

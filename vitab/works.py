@@ -4,10 +4,12 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from ablations import shipped
 from ablations.cells import GridCell
 from ablations.columns import called, chosen
 from ablations.grid import Grid, GridRow, build
 from ablations.study import load
+from bench.errors import UserError
 from bench.record import TRAIN
 from bench.store import Snapshot
 from bench.work import Work
@@ -33,11 +35,27 @@ class Selection:
 
 
 def selections(options: argparse.Namespace, studies: Sequence[str] | None = None) -> list[Selection]:
-    """The studies that a call names, each once, as its options vary them. Raises UserError."""
+    """The studies that a call names, each once, as its options vary them; with --all those that report something too.
+
+    Raises UserError.
+    """
     names = dict.fromkeys(options.study if studies is None else studies)
+    every = studies is None and getattr(options, "all", False)
+    if not names and not every:
+        raise UserError("which study? name one, or say --all; `vitab list studies` and `vitab list tables` have them")
+    if not names and (options.setting or options.sets or options.seeds):
+        raise UserError("--setting, --set and --seeds vary the studies that are named, and none is")
     whole = [select(name, setting=options.setting, sets=options.sets, seeds=options.seeds) for name in names]
+    if every:
+        whole += [select(name) for name in shipped.names() if name not in names]
+        whole = [one for one in whole if any(cell.claims for _, _, cell in one.grid.cells()) or _unclaimed(options)]
     rows = getattr(options, "only", None)
     return [_with_rows(one, rows) for one in with_columns(whole, getattr(options, "columns", None))]
+
+
+def _unclaimed(options: argparse.Namespace) -> bool:
+    """Whether a call over all studies wants those too that report nothing: what changed since may be asked of any."""
+    return getattr(options, "against", None) is not None
 
 
 def with_columns(studies: Sequence[Selection], names: Sequence[str] | None) -> list[Selection]:

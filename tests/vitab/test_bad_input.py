@@ -120,7 +120,7 @@ def test_a_spec_that_may_not_be_read_is_one_line(call, here):
 WORDS = {  # a command line → what is said of it
     "": "vitab: no command ''; allowed: ",
     "plann good.yaml": "vitab: no command 'plann'; nearest: 'plan'",
-    "plan": "vitab plan: the following arguments are required: STUDY",
+    "plan": "which study? name one, or say --all; `vitab list studies` and `vitab list tables` have them",
     "plan nothing_like_it": "no study 'nothing_like_it'; allowed: ",
     "plan patch_siz": "no study 'patch_siz'; nearest: 'patch_size'",
     "plan ./god.yaml": "no file 'god.yaml'; nearest: 'good.yaml'",
@@ -156,7 +156,7 @@ WORDS = {  # a command line → what is said of it
     "table good.yaml --as word": "vitab table: no --as 'word'; allowed: csv, html, json, latex, markdown",
     "table good.yaml --out /proc/nowhere/table.md": "/proc/nowhere/table.md: no such file or directory",
     "table good.yaml --out .": ".: is a directory",
-    "check": "check what? name a study, or --all",
+    "check": "which study? name one, or say --all; `vitab list studies` and `vitab list tables` have them",
     "check good.yaml --gate deviate": "no verdict 'deviate'; nearest: 'deviates'",
     "check good.yaml --gate top1:fast": "gate 'top1:fast': a change is QUANTITY:-5% or QUANTITY:+5%",
     "check good.yaml --against nowhere": "--against nowhere: no store is there",
