@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import crashes, machine
+from bench import crashes, machine, trust
 from bench.errors import UserError
 from bench.files import publish
 from bench.store import Store, now
