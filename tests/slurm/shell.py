@@ -1,16 +1,19 @@
 """A user's shell beside a cluster: `vitab` in a folder of its own, as a program, on a terminal or in a pipe."""
 
-import fcntl
 import os
 import pty
 import re
-import struct
+import select
+import signal
 import subprocess
 import sys
-import termios
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+TERMINAL_S = 120.0
+"""For a command on a terminal, to its end."""
 
 VITAB = (sys.executable, "-P", "-m", "vitab")
 
@@ -77,10 +80,13 @@ class Shell:
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir(self.folder)
-            os.execve(VITAB[0], [*VITAB, *words], self.environment)
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        shown, sent = "", False
+            os.execve(VITAB[0], [*VITAB, *words], self.environment | {"COLUMNS": "100", "LINES": "30"})
+        shown, sent, deadline = "", False, time.monotonic() + TERMINAL_S
         while True:
+            if time.monotonic() > deadline or not select.select([terminal], [], [], TERMINAL_S)[0]:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise AssertionError(f"no end in {TERMINAL_S} s: {shown[-1000:]}")
             try:
                 read = os.read(terminal, 65536)
             except OSError:  # its end: EIO
