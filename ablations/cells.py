@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from ablations.claims import Claims, check_copied
-from ablations.columns import QuantityFacts, StudyColumn, quantity_facts
+from ablations.columns import QuantityFacts, StudyColumn, declared, quantity_facts
 from ablations.design import PlannedRow
 from ablations.factors import Context, changes_of, text
 from ablations.fields import Draft, check_path, dotted
 from ablations.nuisance import NuisanceAxis
-from ablations.resolve import check
+from ablations.resolve import OF_COMMAND, check, is_of_command
 from ablations.schema import Explanation, ReportedClaim
 from ablations.study import Study
 from ablations.trials import ABSENT, Trials, field_of
@@ -23,6 +23,9 @@ from bench.errors import Invalid, UserError, unknown
 from bench.identity import record_key, weights_key
 from bench.trial import Trial
 from bench.work import Work
+
+COMMAND = "command"
+"""The measure of the task of that name: what it gives a study declares."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +122,7 @@ class Cells:
         quantity, mine, everyone_s = self._quantity(row, column), row.head.needs, self.study.spec.needs
         if said := mine.get(column.name) or mine.get(quantity.name):
             return said
-        if row.head.quantity is None:
+        if row.head.quantity is None and quantity.measure != COMMAND:
             return column.needs
         return everyone_s.get(column.name) or everyone_s.get(quantity.name) or quantity.needs
 
@@ -163,10 +166,16 @@ class Cells:
 
     def _quantity(self, row: PlannedRow, column: StudyColumn) -> QuantityFacts:
         """The quantity of a cell: its column's, unless the row has one of its own."""
-        if row.head.quantity is None:
-            assert column.quantity is not None
-            return column.quantity
-        return quantity_facts(self.study, row.head.quantity, row.document, (*row.place, "quantity"))
+        facts = column.quantity
+        if row.head.quantity is not None:
+            facts = quantity_facts(self.study, row.head.quantity, row.document, (*row.place, "quantity"))
+        assert facts is not None
+        if facts.name in self.study.spec.quantities and is_of_command(self._draft(row, column)):
+            return declared(self.study, facts.name, measure=COMMAND)
+        return facts
+
+    def _draft(self, row: PlannedRow, column: StudyColumn) -> Draft:
+        return self.trials.draft(row.id, column.changes)
 
     def _works(
         self, row: PlannedRow, draft: Draft, quantity: QuantityFacts, *, split: str | None = None
@@ -186,7 +195,7 @@ class Cells:
                 self._check(row, trial, module.DEPENDS_ON, quantity)
                 if models is not None and trial.model.name not in models:
                     raise Invalid(f"{quantity.name} is of {', '.join(models)} alone, not of {trial.model.name}")
-            matter = "weights" in module.DEPENDS_ON and _seeded(trial)
+            matter = "seed" in module.DEPENDS_ON or ("weights" in module.DEPENDS_ON and _seeded(trial))
             work = self._work(row, trial, measure, module)
             works[work.key] = work
             if not matter:
@@ -200,15 +209,27 @@ class Cells:
             known += [note for note in check(trial) if note not in known]
             self.trials.check_behind(trial)
             self._checked[row.id] = trial
+        if trial.command is not None and quantity.measure != COMMAND:
+            self._check_beside_command(trial, depends, quantity)
         if "weights" in depends and trial.train is None and trial.weights is None:
             raise _Lacking("weights: a `train` section, or `weights:` to be measured")
-        if "data" in depends and trial.data is None:
+        if "data" in depends and trial.data is None and quantity.measure != COMMAND:
             raise _Lacking(f"data to measure {quantity.name} on")
+
+    def _check_beside_command(self, trial: Trial, depends: tuple[str, ...], quantity: QuantityFacts) -> None:
+        """Raise _Lacking for what is not to be measured of a trial that a program of the user's does."""
+        if "weights" in depends:
+            raise _Lacking(f"to be declared, if the command gives it: `quantities: {{{quantity.name}: {{unit: …}}}}`")
+        if trial.model.name.startswith(OF_COMMAND):
+            raise _Lacking(f"a model to measure {quantity.name} of: the command's own is not known here")
 
     def _work(self, row: PlannedRow, trial: Trial, measure: str, module: Any) -> Work:
         weights = None
         if "weights" in module.DEPENDS_ON:
             weights = self.trials.trained(trial, row.id) or weights_key(trial)
+        elif trial.command is not None and measure == COMMAND:
+            gives = tuple(name for name, said in self.study.spec.quantities.items() if said.needs is None)
+            trial = msgspec.structs.replace(trial, command=msgspec.structs.replace(trial.command, gives=gives))
         else:
             trial = _relevant(trial, module.DEPENDS_ON)
         return Work(

@@ -1,14 +1,14 @@
 """Columns: what a table shows of every row. Quantities that are measured, fields of the trial, facts of the row."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ablations.conversion import shown
 from ablations.design import PlannedRow
 from ablations.factors import Context, changes_of
 from ablations.fields import NAMED, Change, Path, check_path, is_field, paths, split, stored
-from ablations.schema import ColumnHead, DeclaredQuantity, typed
+from ablations.schema import ColumnHead, typed
 from ablations.source import Document, Place
 from ablations.study import Study
 from bench import registry
@@ -132,23 +132,24 @@ def _shown(study: Study, context: Context, name: str, head: ColumnHead, place: P
 
 def quantity_facts(study: Study, name: str, document: Document, place: Place) -> QuantityFacts:
     """A quantity that a measure produces, or that the spec declares. Raises UserError with the nearest."""
-    declared: DeclaredQuantity | None = study.spec.quantities.get(name)
     measured = registry.quantities()
     if name in measured:
         module = registry.load("measures", measured[name])
         unit, better = module.PRODUCES[name]
         label = getattr(module, "LABELS", {}).get(name, name)
         return QuantityFacts(name=name, label=label, unit=unit, better=better, measure=measured[name])
-    if declared is None:
+    if name not in study.spec.quantities:
         known = sorted({*measured, *study.spec.quantities})
         raise document.error(place, unknown("measure", name, known))
+    facts = declared(study, name, measure=None)
+    return replace(facts, needs=facts.needs or f"a measure of {name}, which there is none of here")
+
+
+def declared(study: Study, name: str, *, measure: str | None) -> QuantityFacts:
+    """A quantity as the spec declares it, and who measures it."""
+    said = study.spec.quantities[name]
     return QuantityFacts(
-        name=name,
-        label=declared.label or name,
-        unit=declared.unit,
-        better=declared.better,
-        measure=None,
-        needs=declared.needs or f"a measure of {name}, which there is none of here",
+        name=name, label=said.label or name, unit=said.unit, better=said.better, measure=measure, needs=said.needs
     )
 
 

@@ -1,8 +1,9 @@
 """The fields of a trial as a spec names them, and a draft: a trial in the making, with the origin of every value.
 
-`model` and `data` hold their name and, beside it, knobs or options of their own, which only their files know; `train`
-holds a recipe's name and what is changed of it. The input's size, channels and classes are stated as `model.image`,
-`model.channels` and `model.classes`, but they are not the model's: they stay when another model is named.
+`model`, `data` and `command` hold their name and, beside it, knobs, options or arguments of their own, which only their
+files know; `train` holds a recipe's name and what is changed of it. The input's size, channels and classes are stated
+as `model.image`, `model.channels` and `model.classes`, but they are not the model's: they stay when another model is
+named.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from bench.trial import Distill, Evaluate, Execution, Frozen, Input, Train, Tria
 Path = tuple[str, ...]
 """A field's path: ("task",) or ("model", "patch")."""
 
-NAMED = ("model", "data")
+NAMED = ("model", "data", "command")
 """Sections of a named thing: a text alone is its name, and another name replaces the whole section."""
 
 INPUT = Input.__struct_fields__
@@ -236,6 +237,8 @@ def inner_names(section: str, model: str | None, data: str | None) -> tuple[str,
     if section == "data":
         known = data is not None and data in registry.names("data")
         return ("name", "subset", *_own("data", str(data), "Options")) if known else None
+    if section == "command":
+        return None
     return _section_names(section)
 
 

@@ -18,13 +18,16 @@ from bench import data as data_sets
 from bench import models, registry, train
 from bench.errors import Invalid, UserError, unknown
 from bench.models import formula
-from bench.trial import Data, Distill, Evaluate, Execution, Frozen, Input, Model, Train, Trial
+from bench.trial import Command, Data, Distill, Evaluate, Execution, Frozen, Input, Model, Train, Trial
 
 WITHOUT_DATA = {"classes": 1000, "channels": 3}
 """ImageNet-1K's: what published counts assume where no data set is named."""
 
 FORMULA = "formula"
 """The model of ours whose knobs may quote numbers and name models."""
+
+OF_COMMAND = "command:"
+"""Before the name of a command, in place of a model's that only its program knows."""
 
 FALLBACK_IMAGE = 224
 """Pixels a side where neither the spec, the model's name nor the data says otherwise."""
@@ -49,6 +52,8 @@ def resolve(draft: Draft, *, seed: int | None, find: FindSource) -> Trial:
 
 def check(trial: Trial) -> list[str]:
     """Apply every rule that is known without data or torch. Raises Invalid; returns notes for the row."""
+    if trial.model.name.startswith(OF_COMMAND):
+        return []
     notes = list(models.check(trial.model, trial.input))
     for image in {trial.train and trial.train.image, trial.evaluate and trial.evaluate.image}:
         if image is not None and image != trial.input.image:
@@ -65,6 +70,8 @@ def check(trial: Trial) -> list[str]:
 def _resolve(draft: Draft, seed: int | None, find: FindSource) -> Trial:
     values = draft.values
     check_fields(draft)
+    if is_of_command(draft):
+        return _resolve_command(draft, seed)
     if draft.get(("model", "name")) is None:
         raise FieldProblem(("model",), "the trial names no model: `model: NAME` or `model: {name: NAME, …}`")
     data = _data(_packed(values.get("data")))
@@ -91,6 +98,50 @@ def _resolve(draft: Draft, seed: int | None, find: FindSource) -> Trial:
         seed=seed,
         **{name: _word(name, values[name]) for name in _WORDS if values.get(name) is not None},
     )
+
+
+def is_of_command(draft: Draft) -> bool:
+    """Whether a trial is a program of the user's to do: a command that is named says so, too."""
+    return "command" in draft.values or draft.get(("task",)) == "command"
+
+
+def _resolve_command(draft: Draft, seed: int | None) -> Trial:
+    """A trial that a program of the user's does: a model and data are only told to it."""
+    values = draft.values
+    if values.get("task", "command") != "command":
+        raise FieldProblem(("task",), f"task {values['task']!r} is done here and by no command: leave `command` out")
+    given = dict(values.get("command") or {})
+    name = given.pop("name", None)
+    if not isinstance(name, str) or not name:
+        raise FieldProblem(("command",), "task command names none: `command: NAME` or `command: {name: NAME, …}`")
+    for section in ("train", "distill", "weights", "evaluate", "precision", "attention"):
+        if section in values:
+            raise FieldProblem((section,), f"{section} is not a command's: what it is to do its own arguments say")
+    data = _data(_packed(values.get("data")))
+    chosen = _packed(values.get("input"))
+    if draft.get(("model", "name")) is None:
+        model = Model(name=f"{OF_COMMAND}{name}")
+        input_ = _fit(Input, {"image": None} | _derived(data) | (_unpacked(chosen) or {}), "input")
+    else:
+        model = _model(_packed(values["model"]))
+        input_ = _input(model.name, None if data is None else _packed(data), chosen)
+    return Trial(
+        task="command",
+        command=Command(name=name, arguments=given),
+        model=model,
+        input=input_,
+        data=data,
+        execution=_execution(_packed(values.get("execution") or {})),
+        seed=seed,
+    )
+
+
+def _derived(data: Data | None) -> dict[str, int]:
+    """Classes and channels of the data, else ImageNet's."""
+    if data is None:
+        return WITHOUT_DATA
+    facts = data_sets.facts(data)
+    return {"classes": facts.classes, "channels": facts.channels}
 
 
 def _packed(value: Any) -> bytes:

@@ -147,6 +147,8 @@ def field_of(trial: Trial, path: Path) -> Any:
         return section.name if hasattr(section, "name") else section
     if path[0] == "model" and path[1] != "name":
         return section.knobs.get(path[1], ABSENT)
+    if path[0] == "command" and path[1] != "name":
+        return section.arguments.get(path[1], ABSENT)
     if path[0] == "data" and path[1] not in ("name", "subset"):
         return section.options.get(path[1], ABSENT)
     if isinstance(section, Train) and path[1] == "from":

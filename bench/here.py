@@ -19,13 +19,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench import data, registry, weights
+from bench import commands, data, registry, weights
 from bench.data import Split, imagefolder
 from bench.errors import UserError
 from bench.files import publish
 from bench.record import Record
 from bench.store import Snapshot, iso, now
-from bench.trial import Data, Frozen, Source, Trial
+from bench.trial import Command, Data, Frozen, Source, Trial
 from bench.work import Work
 
 WORTH_KEEPING_S = 0.1  # what is found in less is found again
@@ -48,8 +48,10 @@ class _Thing(NamedTuple):
 
 
 def contradiction(work: Work, record: Record, snapshot: Snapshot) -> str | None:
-    """What a record was made of that is another here: "weights", "data", "start" or "teacher"; None: nothing known."""
+    """What a record was made of that is another here: "weights", "data", "start", "teacher" or "command"; None: no."""
     trial, bound = work.trial, record.bound
+    if trial.command is not None:
+        return "command" if _is_other_program(trial.command, bound.get("command"), snapshot) else None
     if "weights" not in bound and "data" not in bound:
         return None
     if trial.train is not None:
@@ -102,6 +104,17 @@ def _trial(folder: Path) -> Trial | None:
         return msgspec.json.decode((folder / weights.TRIAL).read_bytes(), type=Trial)
     except (OSError, msgspec.DecodeError, RecursionError):
         return None
+
+
+def _is_other_program(command: Command, then: object, snapshot: Snapshot) -> bool:
+    """Whether a command is registered here, and is not what it was, its program included."""
+    name = ("command", command.name)
+    if name not in snapshot.found:
+        try:
+            snapshot.found[name] = commands.digest(commands.registered(command.name))
+        except (OSError, UserError):
+            snapshot.found[name] = None
+    return then is not None and snapshot.found[name] not in (None, then)
 
 
 def _is_other_source(then: object, source: Source | None, made: str, snapshot: Snapshot) -> bool:

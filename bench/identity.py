@@ -21,7 +21,7 @@ from bench.trial import Source, Trial
 
 KEY_LENGTH = 20  # hex digits: 80 bits; among 10^9 keys a collision has a chance below 10^-6
 
-NEUTRAL: dict[tuple[str, str], Any] = {("Input", "tokens"): None}
+NEUTRAL: dict[tuple[str, str], Any] = {("Input", "tokens"): None, ("Trial", "command"): None}
 """(struct, field) → the value at which a field added after format 1 is left out of the hash."""
 
 _PLAIN = frozenset((str, int, bool, type(None)))

@@ -32,7 +32,9 @@ class Quantity(Frozen):
     better: Literal["higher", "lower"] | None  # None: neither (a number of layers)
 
 
-FailureKind = Literal["crashed", "out_of_memory", "diverged", "timed_out", "killed", "invalid", "needs", "upstream"]
+FailureKind = Literal[
+    "crashed", "out_of_memory", "diverged", "timed_out", "killed", "malformed", "invalid", "needs", "upstream"
+]
 
 
 class Failure(Frozen):

@@ -51,8 +51,10 @@ class Input(Frozen):
 
     @property
     def size(self) -> str:
-        """For people: pixels a side, or the length of a sequence."""
-        return f"{self.tokens} tokens" if self.image is None else str(self.image)
+        """For people: pixels a side, or the length of a sequence; nothing where only a program of the user's knows."""
+        if self.image is None:
+            return "" if self.tokens is None else f"{self.tokens} tokens"
+        return str(self.image)
 
     @property
     def side(self) -> int:
@@ -108,6 +110,14 @@ class Distill(Frozen):
     weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
 
+class Command(Frozen):
+    """A program of the user's own (bench/commands.py), by the name under which he registered it."""
+
+    name: str
+    arguments: dict[str, Any] = {}  # what the spec tells it
+    gives: Annotated[tuple[str, ...], Meta(extra=EXECUTION)] = ()  # quantities without which it has not succeeded
+
+
 class Evaluate(Frozen):
     """The protocol of an accuracy: resize so that the crop is `crop` of the shorter side, centre crop at `image`."""
 
@@ -135,7 +145,8 @@ class Trial(Frozen):
 
     model: Model
     input: Input
-    task: Literal["classify"] = "classify"
+    task: Literal["classify", "command"] = "classify"
+    command: Command | None = None  # of the task of that name
     data: Data | None = None
     train: Train | None = None
     distill: Distill | None = None

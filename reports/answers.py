@@ -17,6 +17,7 @@ KINDS = {
     "diverged": "diverged",
     "timed_out": "timed out",
     "killed": "killed",
+    "malformed": "malformed",
     "invalid": "cannot be built",
     "needs": "needs",
     "upstream": "no weights",

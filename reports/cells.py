@@ -153,13 +153,15 @@ def _measured(cell: GridCell, works: tuple[Work, ...], snapshot: Snapshot, runni
         std=whole.std if cell.seeds_matter else None,
         n=whole.n if cell.seeds_matter else None,
         samples=tuple(means),
-        unit=samples[0].unit,
+        unit=cell.unit if cell.unit is not None else samples[0].unit,
         reason=_missing(said, len(works)),
         keys=tuple(record.key for record in having if cell.quantity in record.quantities),
     )
 
 
 def _inapplicable(cell: GridCell, record: Record) -> str:
+    if record.trial.command is not None:
+        return f"{record.trial.command.name} gave no {cell.quantity}"
     return f"{record.measure} gives no {cell.quantity} for {record.trial.input.classes} classes"
 
 

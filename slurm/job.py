@@ -79,7 +79,8 @@ class Doing:
     @property
     def moved(self) -> bool:
         """Whether anything came of it, were it a checkpoint: what never moves would be put back for ever."""
-        saved = [self.store.weights_folder(key) / "checkpoint.pt" for key in self.keys]
+        folders = [self.store.weights_folder(key) for key in self.keys]
+        saved = [path for folder in folders for path in (folder / "checkpoint.pt", *(folder / "checkpoints").glob("*"))]
         return self.done > 0 or any(path.exists() and path.stat().st_mtime >= self.began for path in saved)
 
 

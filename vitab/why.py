@@ -69,6 +69,7 @@ def _number_lines(planned: GridCell, cell: Cell, snapshot: Snapshot) -> Iterator
     works = _works(planned, snapshot)
     for work in works:
         yield _work_line(work, planned.quantity, snapshot)
+    yield from _log_lines(works, snapshot)
     yield from _parts_lines(works, snapshot)
     yield from _bound_lines([record for work in works if (record := plan.serving(work, snapshot)) is not None])
     if planned.explanation is not None:
@@ -76,6 +77,15 @@ def _number_lines(planned: GridCell, cell: Cell, snapshot: Snapshot) -> Iterator
         for work in second.works:
             yield f"second computation, {second.note} ({second.said}):"
             yield _work_line(work, second.quantity or "", snapshot)
+
+
+def _log_lines(works: tuple[Work, ...], snapshot: Snapshot) -> Iterator[str]:
+    """Where in the store lies what a program of the user's has printed."""
+    for work in works:
+        record = plan.serving(work, snapshot) or plan.failed(work, snapshot)
+        if record is not None and "log" in record.artifacts:
+            seed = "" if work.trial.seed is None else f"seed {work.trial.seed}: "
+            yield f"{seed}log {record.artifacts['log']}"
 
 
 def _parts_lines(works: tuple[Work, ...], snapshot: Snapshot) -> Iterator[str]:
@@ -178,8 +188,9 @@ def _record_line(record: Record, quantity: str) -> str:
     host = record.environment.get("host", "an unknown machine")
     took = "" if record.seconds is None else f" in {duration(record.seconds)}"
     built = f" ({versions})" if versions else ""
+    size = f" @ {record.trial.input.size}" if record.trial.input.size else ""
     return (
-        f"{seed}{said} · {record.measure} v{record.version} on {record.trial.model.name} @ {record.trial.input.size}"
+        f"{seed}{said} · {record.measure} v{record.version} on {record.trial.model.name}{size}"
         f"{built} · {record.time[:10]}{took} on {host} · record {record.key}"
     )
 

@@ -42,8 +42,8 @@ BASES = {  # a base instead of the good one → what is said
     "base: vit": "2:1: base must be a mapping, not 'vit'",
     "base: {modl: vit}": "2:8: no field 'modl'; nearest: 'model'",
     "base: {lr: 0.1, model: vit}": "2:8: no field 'lr'; nearest: 'train.lr'",
-    "base: {zzz: 1, model: vit}": "2:8: no field 'zzz'; allowed: attention, data, distill, evaluate, execution, input, "
-    "model, precision, task, train, weights",
+    "base: {zzz: 1, model: vit}": "2:8: no field 'zzz'; allowed: attention, command, data, distill, evaluate, "
+    "execution, input, model, precision, task, train, weights",
     "base: {model: vit, train: {recipe: tiny}}": "2:1: row 'base': a training needs data: `data: NAME`",
     "base: {model: vit, data: digits, train: {epochs: 3}}": "2:42: train lacks batch, optimizer, lr, min_lr, "
     "weight_decay, warmup_epochs, smoothing, clip_grad, dropout, drop_path, augment; name a recipe: tiny",

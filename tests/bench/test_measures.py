@@ -11,8 +11,10 @@ from bench.subject import Subject
 from bench.trial import Trial
 
 MEASURES = registry.names("measures")
-OF_ANY = [name for name in MEASURES if not hasattr(registry.load("measures", name), "MODELS")]
-"""Measures that are not of a model of theirs, which is tested beside them."""
+OF_ANY = [
+    name for name in MEASURES if not any(hasattr(registry.load("measures", name), only) for only in ("MODELS", "TASKS"))
+]
+"""Measures that are not of a model, or a task, of theirs, which is tested beside them."""
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -23,7 +25,7 @@ def test_a_measure_says_what_it_produces_and_what_that_depends_on(name):
     fields = {*Trial.__struct_fields__, "weights"} - {"execution"}
     assert module.DEPENDS_ON
     assert set(module.DEPENDS_ON) <= fields
-    assert module.PRODUCES
+    assert module.PRODUCES or hasattr(module, "TASKS")  # a command gives what a study declares
     assert all(better in ("higher", "lower", None) for _, better in module.PRODUCES.values())
     assert set(getattr(module, "LABELS", {})) <= set(module.PRODUCES)
 
