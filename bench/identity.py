@@ -17,12 +17,18 @@ from typing import Any
 import msgspec
 
 from bench.errors import UserError
-from bench.trial import Source, Trial
+from bench.trial import Model, Source, Trial
 
 KEY_LENGTH = 20  # hex digits: 80 bits; among 10^9 keys a collision has a chance below 10^-6
 
 NEUTRAL: dict[tuple[str, str], Any] = {("Input", "tokens"): None, ("Trial", "command"): None}
 """(struct, field) → the value at which a field added after format 1 is left out of the hash."""
+
+NEUTRAL_KNOBS: dict[str, dict[str, Any]] = {
+    "swin": {"shift_by": "roll"},
+    "vit": {"distilled": False, "stem": "patchify", "stem_channels": [], "stem_blocks": []},
+}
+"""Our model → the knobs added after format 1, each with the value at which it is left out of the hash."""
 
 _PLAIN = frozenset((str, int, bool, type(None)))
 
@@ -75,6 +81,9 @@ def _canonical_struct(value: msgspec.Struct) -> dict[str, Any]:
         inner = getattr(value, name)
         if not (has_neutral and inner == neutral):
             kept[name] = canonical(inner)
+    if isinstance(value, Model) and (added := NEUTRAL_KNOBS.get(value.name)):
+        knobs = kept["knobs"].items()
+        kept["knobs"] = {name: inner for name, inner in knobs if name not in added or inner != added[name]}
     if not isinstance(value, Trial):  # of its kind there is no second
         if len(_SEEN) >= MOST_SEEN:
             _SEEN.clear()

@@ -7,11 +7,14 @@ whatever they share. Positions that are added are drawn last.
 import warnings
 
 import torch
+from timm.layers.helpers import to_2tuple
+from timm.layers.patch_embed import resample_patch_embed
 from timm.layers.pos_embed import resample_abs_pos_embed_nhwc
 from timm.layers.pos_embed_rel import resize_rel_pos_bias_table
 from timm.layers.weight_init import trunc_normal_
 from timm.models import swin_transformer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 STD = 0.02  # of the tables of positions at the start, truncated at two of them
 
@@ -70,6 +73,47 @@ class WindowAttention(nn.Module):
         return self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
 
 
+class PaddedShift(nn.Module):
+    """A block whose shifted windows lie on a padded map, with nothing of the padding attended to (section 3.2).
+
+    It computes what cyclic shift does with fewer windows. The layers are those of timm's block, which is given up.
+    """
+
+    attn_mask: Tensor  # (windows, N, N): 0 for places of the map, −100 for padding
+
+    def __init__(self, whole: swin_transformer.SwinTransformerBlock) -> None:
+        super().__init__()
+        self.norm1, self.attn, self.drop_path1 = whole.norm1, whole.attn, whole.drop_path1
+        self.norm2, self.mlp, self.drop_path2 = whole.norm2, whole.mlp, whole.drop_path2
+        (self.window, _), (side, _) = whole.window_size, to_2tuple(whole.input_resolution)
+        before = self.window - whole.shift_size[0]  # so that whole windows begin where shifted ones do
+        after = -(before + side) % self.window
+        self.padding = (before, after)
+        inside = F.pad(torch.ones(1, side, side, 1), (0, 0, *self.padding, *self.padding))
+        outside = 1 - self._windows(inside)[..., 0]  # (windows, N)
+        self.register_buffer("attn_mask", (-100 * outside)[:, None].expand(-1, self.window**2, -1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, D) to the same."""
+        x = x + self.drop_path1(self._attention(self.norm1(x)))
+        y: Tensor = x + self.drop_path2(self.mlp(self.norm2(x)))
+        return y
+
+    def _attention(self, x: Tensor) -> Tensor:
+        before, side = self.padding[0], x.shape[1]
+        padded = F.pad(x, (0, 0, *self.padding, *self.padding))
+        windows = self.attn(self._windows(padded), mask=self.attn_mask)
+        windows = windows.unflatten(1, (self.window, self.window))
+        whole = swin_transformer.window_reverse(windows, (self.window, self.window), *padded.shape[1:3])
+        inside: Tensor = whole[:, before : before + side, before : before + side]
+        return inside
+
+    def _windows(self, x: Tensor) -> Tensor:
+        """(B, H, W, D) to (B·windows, N, D)."""
+        windows: Tensor = swin_transformer.window_partition(x, (self.window, self.window))
+        return windows.flatten(1, 2)
+
+
 class SwinTransformer(swin_transformer.SwinTransformer):
     """Images (B, C, image, image) to logits (B, classes), or to features (B, D) where `classes` is 0."""
 
@@ -89,6 +133,7 @@ class SwinTransformer(swin_transformer.SwinTransformer):
         mlp_ratio: float,
         qkv_bias: bool,
         shift: bool,
+        shift_by: str,
         position: str,
         dropout: float,
         drop_path: float,
@@ -117,6 +162,9 @@ class SwinTransformer(swin_transformer.SwinTransformer):
                 if not (relative and appearance):
                     attention = WindowAttention(block.attn, relative=relative, appearance=appearance)
                     block.attn = attention  # type: ignore[assignment]
+        for name, block in list(self.named_modules()) if shift_by == "padding" else ():
+            if isinstance(block, swin_transformer.SwinTransformerBlock) and any(block.shift_size):
+                self.set_submodule(name, PaddedShift(block))
         self.pos_drop = nn.Dropout(dropout)
         self.absolute_pos_embed: Tensor | None = None
         if "absolute" in position:
@@ -131,12 +179,21 @@ class SwinTransformer(swin_transformer.SwinTransformer):
         y: Tensor = self.norm(self.layers(self.pos_drop(x)))
         return y
 
+    def no_weight_decay(self) -> set[str]:
+        """Weights that are positions: those of timm's Swin, and the absolute ones, as in Swin's own code."""
+        named: set[str] = super().no_weight_decay()
+        return named if self.absolute_pos_embed is None else named | {"absolute_pos_embed"}
+
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights of this model at another image or window size: tables of positions resampled, the rest as it is."""
+        """Weights of this model at another image, window or patch size, resampled where they depend on it."""
         own = self.state_dict()
         adapted = dict(state)
         for name, value in state.items():
-            if name not in own or own[name].shape == value.shape or own[name].shape[-1] != value.shape[-1]:
+            if name not in own or own[name].shape == value.shape:
+                continue
+            if name == "patch_embed.proj.weight" and own[name].shape[:2] == value.shape[:2]:
+                adapted[name] = resample_patch_embed(value, list(own[name].shape[2:]))
+            if own[name].shape[-1] != value.shape[-1]:
                 continue
             if name == "absolute_pos_embed":
                 adapted[name] = resample_abs_pos_embed_nhwc(value, list(own[name].shape[1:3]))

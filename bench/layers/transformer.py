@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.layers.vit import sincos1d
+from bench.layers.positions import sincos1d
 
 
 class Attention(nn.Module):

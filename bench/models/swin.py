@@ -1,5 +1,6 @@
 """swin: Swin (Liu et al., ICCV 2021) with its shifted windows and its positions as choices, as in its Table 4."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
@@ -28,7 +29,13 @@ class Knobs(Frozen):
     window: Pixels = 7  # tokens a side: never more than pixels
     mlp_ratio: Ratio = 4.0  # hidden units of an MLP over its channels
     qkv_bias: bool = True
-    shift: bool = True  # every second block by half a window
+    shift: bool = True  # every second block by half a window (section 3.2; Table 4)
+
+    # roll: cyclic shift and a mask; padding: more windows, partly outside of the map (section 3.2; Table 5)
+    shift_by: Literal["roll", "padding"] = "roll"
+
+    # relative: a bias for each head and each way between two places of a window; absolute: a vector for each patch,
+    # added once; relative_without_appearance: the softmax is of biases alone (section 3.2, equation 4; Table 4)
     position: Literal["none", "absolute", "absolute_and_relative", "relative", "relative_without_appearance"] = (
         "relative"
     )
@@ -39,6 +46,8 @@ def check(knobs: Knobs, input: Input) -> None:
     where = f"swin at {input.side}"
     if input.side % knobs.patch:
         raise Invalid(f"{where}: patch {knobs.patch} does not divide the image; allowed: {divisors(input.side)}")
+    if knobs.shift_by == "padding" and not knobs.shift:
+        raise Invalid(f"{where}: shift_by padding says how to shift, and shift is false")
     if not knobs.depths or len(knobs.depths) != len(knobs.heads):
         raise Invalid(f"{where}: {len(knobs.depths)} depths and {len(knobs.heads)} heads; each stage has one of both")
     for stage, heads in enumerate(knobs.heads):
@@ -51,20 +60,24 @@ def check(knobs: Knobs, input: Input) -> None:
 
 def notes(knobs: Knobs, input: Input) -> list[str]:
     """What becomes of windows that do not cover the maps."""
-    return window_notes(input.side // knobs.patch, knobs.window, stages=len(knobs.depths))
+    rolled = [knobs.shift and knobs.shift_by == "roll" and depth > 1 for depth in knobs.depths]
+    return window_notes(input.side // knobs.patch, knobs.window, rolled=rolled)
 
 
-def window_notes(side: int, window: int, *, stages: int) -> list[str]:
+def window_notes(side: int, window: int, *, rolled: Sequence[bool]) -> list[str]:
     """Stages whose map no whole number of windows covers: where the window shrinks, and where the map is padded.
 
-    `side`: tokens a side of the first stage's map; each later one has half.
+    `side`: tokens a side of the first stage's map; each later one has half. `rolled`: which stages shift cyclically.
+    The map is padded after that, so that the mask, which is the padded map's, is mostly not where the borders meet.
     """
     said = []
-    for stage in range(1, stages + 1):
+    for stage, rolls in enumerate(rolled, start=1):
         if side < window:
             said.append(f"stage {stage}: the window is the whole map, {side}×{side}, and is not shifted")
         elif side % window:
-            said.append(f"stage {stage}: the map of {side}×{side} is padded to whole windows")
+            meet = rolls and side % window != window // 2  # where the rolled part begins a window of its own
+            borders = "; shifted windows join opposite borders" if meet else ""
+            said.append(f"stage {stage}: the map of {side}×{side} is padded to whole windows{borders}")
         side = (side + 1) // 2
     return said
 

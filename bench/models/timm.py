@@ -75,7 +75,9 @@ def notes(name: str, arguments: dict[str, Any], input: Input) -> list[str]:
         return []
     if input.side % patch == 0:
         windows = WINDOW_IN_NAME.match(name)
-        return window_notes(input.side // patch, int(windows[1]), stages=4) if windows and not arguments else []
+        return (
+            window_notes(input.side // patch, int(windows[1]), rolled=[True] * 4) if windows and not arguments else []
+        )
     return [f"patch {patch} does not divide the image of {input.side}: timm cuts its border off, or pads it"]
 
 

@@ -68,8 +68,8 @@ CALLS = {  # a change for one call → what is said
     "model.dim=.inf": "--set model.dim=.inf: .inf is no value of a spec; numbers must be finite",
     "model.dim='8'": "--set model.dim='8': model.dim must be a whole number from 1 to 65536, not '8'",
     "model.dim=8\n9": "--set model.dim=8 9: model.dim must be a whole number from 1 to 65536, not '8 9'",
-    "model.pos_embed=null": "--set model.pos_embed=null: model.pos_embed must be learned or none or relative or rope "
-    "or sincos1d or sincos2d, not null",
+    "model.pos_embed=null": "--set model.pos_embed=null: model.pos_embed must be learned or learned2d or none or relative "
+    "or rope or sincos1d or sincos2d, not null",
     "model.patch=4": "--set model.patch=4: the design varies model.patch (factor model.patch)",
     "train.from={row: base}": "--set train.from={row: base}: rows need each other's weights: base → base",
     "model=": "--set model=: the trial names no model: `model: NAME` or `model: {name: NAME, …}`",

@@ -72,6 +72,9 @@ CHANGES = {
     "train.lr": (2e-3, {"weights", "top1"}),
     "train.clip_grad": (None, {"weights", "top1"}),
     "train.augment": ("shift1", {"weights", "top1"}),
+    "train.optimizer": ("sgd", {"weights", "top1"}),
+    "train.random_crop": ((0.1, 1.0), {"weights", "top1"}),
+    "train.ema": (0.99, {"weights", "top1"}),
     "train.start": (Source(kind="trial", ref="0" * 20), {"weights", "top1"}),
     "distill": (Distill(teacher=Source(kind="trial", ref="0" * 20)), {"weights", "top1"}),
     "attention": ("math", {"weights", "top1"}),
@@ -80,9 +83,14 @@ CHANGES = {
     "evaluate.crop": (0.9, {"top1"}),
     "evaluate.interpolation": ("bicubic", {"top1"}),
     "evaluate.split": ("selection", {"top1"}),
+    "evaluate.readout": ("class", {"top1"}),
+    "precision": ("bf16", {"weights", "top1"}),
     "data.at": ({"root": "/elsewhere"}, set()),
     "execution": (Execution(device="cuda", threads=8, micro_batch=4, evaluate_batch=1, loader_workers=2), set()),
     "execution.checkpoint_every_s": (0.0, set()),
+    "execution.channels_last": (True, set()),
+    "execution.compile": (True, set()),
+    "execution.loader_prefetch": (4, set()),
 }
 
 
@@ -180,6 +188,49 @@ def test_the_canonical_form_of_a_trial_is_frozen():
     assert canonical(TRIAL) == CANONICAL
 
 
+NEUTRAL_RECIPE = {
+    "momentum": 0.9,
+    "betas": None,
+    "eps": None,
+    "schedule": "cosine",
+    "schedule_unit": "step",
+    "warmup_lr": 0.0,
+    "decay_epochs": 30.0,
+    "decay_rate": 0.1,
+    "decayed": "matrices",
+    "undecayed": (),
+    "layer_decay": None,
+    "clip_mode": "norm",
+    "loss": "ce",
+    "bce_threshold": None,
+    "bce_sum": False,
+    "random_crop": None,
+    "crop_ratio": (3 / 4, 4 / 3),
+    "interpolation": "bilinear",
+    "flip": 0.0,
+    "vertical_flip": 0.0,
+    "color_jitter": 0.0,
+    "auto_augment": None,
+    "erase": 0.0,
+    "erase_mode": "const",
+    "erase_count": 1,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "mix_probability": 1.0,
+    "mix_switch": 0.5,
+    "mix_mode": "batch",
+    "mix_epochs": None,
+    "repeats": 1,
+    "ema": None,
+    "ema_warmup": False,
+}
+"""Frozen: a field that has this value is in no key, so the value must go on meaning what it meant."""
+
+
+def test_the_neutral_values_of_a_recipe_are_frozen():
+    assert {name: value for (struct, name), value in identity.NEUTRAL.items() if struct == "Train"} == NEUTRAL_RECIPE
+
+
 def test_keys_are_frozen_because_peoples_stores_go_by_them():
     assert weights_key(TRIAL) == "0c3ab961f75c351c5546"
     assert record_key("params", 1, ("model", "input"), TRIAL) == "6e7793efe1951ab0938e"
@@ -256,3 +307,16 @@ def test_a_thousand_trials_are_keyed_in_a_fraction_of_a_second():
     began = time.process_time()
     assert len({weights_key(trial) for trial in trials}) == 1_000
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("name", identity.NEUTRAL_KNOBS)
+def test_a_knob_that_came_later_changes_no_key_until_it_is_turned(name):
+    module = registry.load("models", name)
+    knobs = msgspec.to_builtins(module.Knobs())
+    added = identity.NEUTRAL_KNOBS[name]
+    before = {knob: value for knob, value in knobs.items() if knob not in added}
+    assert digest(Model(name=name, knobs=knobs)) == digest(Model(name=name, knobs=before))
+    assert canonical({knob: knobs[knob] for knob in added}) == added
+    turned = {"shift_by": "padding", "distilled": True, "stem": "conv", "stem_channels": [8], "stem_blocks": [1]}
+    keys = {digest(Model(name=name, knobs=knobs | {knob: turned[knob]})) for knob in added}
+    assert len(keys - {digest(Model(name=name, knobs=knobs))}) == len(added)

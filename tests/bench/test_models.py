@@ -145,6 +145,7 @@ def test_a_library_model_keeps_its_arguments_as_given_and_ours_has_every_default
         "mlp_ratio",
         "qkv_bias",
         "shift",
+        "shift_by",
         "position",
     }
 

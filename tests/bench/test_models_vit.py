@@ -1,14 +1,19 @@
 import msgspec
 import pytest
 import torch
+from timm.layers.patch_embed import resample_patch_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.layers.pos_embed_sincos import RotaryEmbeddingCat
+from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
+from timm.optim import param_groups_layer_decay
 
 from bench import models
 from bench.errors import Invalid, UserError
 from bench.trial import Input
 
-POSITIONS = ("none", "learned", "sincos1d", "sincos2d", "relative", "rope")
+POSITIONS = ("none", "learned", "learned2d", "sincos1d", "sincos2d", "relative", "rope")
+POOLS = ("token", "mean", "map")
 SMALL = {"patch": 2, "dim": 48, "depth": 2, "heads": 4}
 DIGITS = Input(image=8, channels=1, classes=10)
 
@@ -22,7 +27,7 @@ def _parameters(model):
     return sum(value.numel() for value in model.parameters())
 
 
-@pytest.mark.parametrize("pool", ["token", "mean"])
+@pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("pos_embed", POSITIONS)
 @pytest.mark.parametrize(
     ("input_", "knobs"), [(DIGITS, SMALL), (Input(image=32, channels=3, classes=7), {**SMALL, "patch": 8, "depth": 3})]
@@ -32,9 +37,15 @@ def test_parameters_are_what_the_closed_form_says(pos_embed, pool, input_, knobs
     grid, token = input_.image // patch, int(pool == "token")
     embedding = (patch**2 * input_.channels + 1) * dim
     block = 2 * 2 * dim + (dim + 1) * 3 * dim + (dim + 1) * dim + (dim + 1) * 4 * dim + (4 * dim + 1) * dim
-    positions = {"learned": (grid**2 + token) * dim, "relative": depth * heads * ((2 * grid - 1) ** 2 + 3 * token)}
+    positions = {
+        "learned": (grid**2 + token) * dim,
+        "learned2d": (grid + token) * dim,
+        "relative": depth * heads * ((2 * grid - 1) ** 2 + 3 * token),
+    }
+    pooling = {"map": dim + 2 * dim + (dim + 1) * 4 * dim + (dim + 1) * 4 * dim + (4 * dim + 1) * dim}
     head = (dim + 1) * input_.classes
-    expected = embedding + token * dim + depth * block + 2 * dim + head + positions.get(pos_embed, 0)
+    expected = embedding + token * dim + depth * block + 2 * dim + pooling.get(pool, 0) + head
+    expected += positions.get(pos_embed, 0)
     assert _parameters(_vit(input_, **knobs, pos_embed=pos_embed, pool=pool)) == expected
 
 
@@ -45,9 +56,13 @@ def test_vit_base_at_224_has_the_parameters_of_the_paper():
 
 
 @pytest.mark.parametrize("pos_embed", ["learned", "none"])
-@pytest.mark.parametrize("pool", ["token", "mean"])
+@pytest.mark.parametrize("pool", POOLS)
 def test_with_the_same_weights_it_says_what_timms_vit_says(pos_embed, pool):
     ours = _vit(pos_embed=pos_embed, pool=pool)
+    with torch.no_grad():
+        for name, value in ours.named_parameters():
+            if "norm" not in name:
+                value.normal_(std=0.1)  # far from the start, where a pooling of any kind is nearly a mean
     timms = VisionTransformer(
         img_size=8,
         patch_size=2,
@@ -57,7 +72,7 @@ def test_with_the_same_weights_it_says_what_timms_vit_says(pos_embed, pool):
         depth=2,
         num_heads=4,
         class_token=pool == "token",
-        global_pool="token" if pool == "token" else "avg",
+        global_pool={"mean": "avg"}.get(pool, pool),
         fc_norm=False,
     ).eval()
     nowhere = {"pos_embed": torch.zeros_like(timms.pos_embed)}  # no positions are positions of zero
@@ -74,7 +89,7 @@ def _shuffled(images, patch):
     return mixed.unflatten(2, (side, side)).permute(0, 1, 2, 4, 3, 5).reshape(images.shape)
 
 
-@pytest.mark.parametrize("pool", ["token", "mean"])
+@pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("pos_embed", POSITIONS)
 def test_only_without_positions_the_order_of_the_patches_does_not_matter(pos_embed, pool):
     model = _vit(pos_embed=pos_embed, pool=pool).double()
@@ -161,6 +176,40 @@ def test_drop_path_grows_with_depth_and_dropout_is_where_the_paper_has_it():
         ({"patch": 3}, "vit at 8: patch 3 does not divide the image; allowed: 1, 2, 4, 8"),
         ({"heads": 5}, "vit at 8: heads 5 do not divide dim 48; allowed: 1, 2, 3, 4, 6, 8, 12, 16, 24, 48"),
         (
+            {"dim": 5, "heads": 1, "pos_embed": "learned2d"},
+            "vit at 8: pos_embed learned2d needs dim to be a multiple of 2, not 5",
+        ),
+        (
+            {"distilled": True, "pool": "map"},
+            "vit at 8: distilled reads two tokens; pool must be token, not map",
+        ),
+        (
+            {"distilled": True, "pos_embed": "relative"},
+            "vit at 8: pos_embed relative has entries for one token beside the patches; distilled has two",
+        ),
+        ({"stem_channels": [48]}, "vit at 8: stem_channels goes with stem conv, not patchify"),
+        ({"stem_blocks": [2], "stem": "conv"}, "vit at 8: stem_blocks goes with stem resnet, not conv"),
+        (
+            {"stem": "conv", "patch": 1},
+            "vit at 8: 3×3 convolutions that double up to dim 48 make no patches of 1; say stem_channels",
+        ),
+        (
+            {"stem": "conv", "patch": 8, "dim": 6, "heads": 1},
+            "vit at 8: 3×3 convolutions that double up to dim 6 make no patches of 8; say stem_channels",
+        ),
+        (
+            {"stem": "conv", "patch": 4, "stem_channels": [16, 24]},
+            "vit at 8: stem_channels [16, 24]: each is the one before, or twice that",
+        ),
+        (
+            {"stem": "conv", "patch": 4, "stem_channels": [16, 16]},
+            "vit at 8: stem_channels [16, 16] leave a place every 2 pixels; patch is 4",
+        ),
+        (
+            {"stem": "resnet", "patch": 4, "stem_blocks": [1, 1]},
+            "vit at 8: the resnet's map has a place every 8 pixels, which do not divide patch 4",
+        ),
+        (
             {"dim": 6, "heads": 1, "pos_embed": "sincos2d"},
             "vit at 8: pos_embed sincos2d needs dim to be a multiple of 4, not 6",
         ),
@@ -192,16 +241,20 @@ def test_a_level_that_does_not_exist_is_a_line_and_defaults_are_stated():
         "qkv_bias": True,
         "pos_embed": "learned",
         "pool": "token",
+        "distilled": False,
+        "stem": "patchify",
+        "stem_channels": (),
+        "stem_blocks": (),
     }
 
 
-@pytest.mark.parametrize("pos_embed", ["learned", "relative"])
-@pytest.mark.parametrize("pool", ["token", "mean"])
+@pytest.mark.parametrize("pos_embed", ["learned", "learned2d", "relative"])
+@pytest.mark.parametrize("pool", POOLS)
 def test_at_another_image_size_tables_are_resampled_and_the_class_tokens_part_is_kept(pos_embed, pool):
     small = _vit(pos_embed=pos_embed, pool=pool)
     with torch.no_grad():
         for name, value in small.named_parameters():
-            if "pos_embed" in name or "bias_table" in name:
+            if "pos_embed" in name or "axes" in name or "bias_table" in name:
                 value.fill_(0.5)  # a constant stays one however it is interpolated
     large = _vit(msgspec.structs.replace(DIGITS, image=16), pos_embed=pos_embed, pool=pool)
     adapted = large.adapt(small.state_dict())
@@ -221,3 +274,99 @@ def test_positions_keep_their_order_when_resampled():
     rows = large.adapt(small.state_dict())["pos_embed"][0, 1:, 0].view(8, 8)
     assert torch.allclose(rows[:, :1].expand(8, 8), rows, atol=1e-5)
     assert (rows[1:, 0] > rows[:-1, 0]).all()
+
+
+def test_2d_learned_positions_are_resampled_as_the_table_that_they_make():
+    small, large = (_vit(msgspec.structs.replace(DIGITS, image=side), pos_embed="learned2d") for side in (8, 16))
+    large.load_state_dict(large.adapt(small.state_dict()))
+    expected = resample_abs_pos_embed(small.axes(), [8, 8], num_prefix_tokens=1)
+    assert expected.std() > 0.01
+    assert (large.axes() - expected).abs().max() < 1e-6
+
+
+def test_2d_learned_positions_share_a_half_along_each_row_and_each_column():
+    table = _vit(pos_embed="learned2d").axes()[0, 1:].unflatten(0, (4, 4))  # (rows, columns, D)
+    assert torch.equal(table[..., :24], table[:1, :, :24].expand(4, -1, -1))
+    assert torch.equal(table[..., 24:], table[:, :1, 24:].expand(-1, 4, -1))
+    assert table.flatten(0, 1).unique(dim=0).shape == (16, 48)
+
+
+def test_at_another_patch_size_kernels_are_resampled_by_timms_pseudo_inverse():
+    fine, coarse = _vit(patch=2), _vit(patch=4)
+    coarse.load_state_dict(coarse.adapt(fine.state_dict()))
+    assert torch.equal(coarse.patch_embed.proj.weight, resample_patch_embed(fine.patch_embed.proj.weight, [4, 4]))
+    images = torch.randn(2, 1, 8, 8)
+    patches = images.unfold(2, 2, 2).unfold(3, 2, 2).flatten(0, 3)[:, None]  # (B·patches, 1, 2, 2)
+    enlarged = torch.nn.functional.interpolate(patches, size=4, mode="bicubic", antialias=True)
+    enlarged = enlarged.view(2, 1, 4, 4, 4, 4).permute(0, 1, 2, 4, 3, 5).reshape(2, 1, 16, 16)
+    large = _vit(msgspec.structs.replace(DIGITS, image=16), patch=4)
+    large.load_state_dict(large.adapt(fine.state_dict()))  # the same grid of patches, each of twice the pixels
+    assert torch.equal(large.pos_embed, fine.pos_embed)
+    assert (large(enlarged) - fine(images)).abs().max() < 1e-5 < (fine(images) - fine(-images)).abs().max()
+
+
+def test_weights_with_another_number_of_tokens_are_left_as_they_are():
+    token, mean = (
+        _vit(msgspec.structs.replace(DIGITS, image=side), pool=pool) for side, pool in ((8, "token"), (16, "mean"))
+    )
+    assert mean.adapt(token.state_dict())["pos_embed"].shape == token.pos_embed.shape
+
+
+@pytest.mark.parametrize("pos_embed", ["none", "learned", "learned2d", "sincos2d", "rope"])
+def test_a_distilled_model_is_read_by_two_heads_in_training_and_by_their_mean_otherwise(pos_embed):
+    model, images = _vit(distilled=True, pos_embed=pos_embed), torch.randn(3, 1, 8, 8)
+    by_class, by_distillation = model.by_token(images)
+    assert torch.equal(model(images), (by_class + by_distillation) / 2)
+    assert (by_class - by_distillation).abs().max() > 1e-3
+    in_training = model.train()(images)
+    assert isinstance(in_training, tuple)
+    assert torch.equal(in_training[0], by_class)
+    assert torch.equal(in_training[1], by_distillation)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_distilled_model_says_what_timms_says(training):
+    ours = _vit(distilled=True)
+    theirs = VisionTransformerDistilled(
+        img_size=8, patch_size=2, in_chans=1, num_classes=10, embed_dim=48, depth=2, num_heads=4
+    )
+    theirs.load_state_dict(ours.state_dict())
+    theirs.set_distilled_training()
+    images = torch.randn(3, 1, 8, 8)
+    said, expected = ours.train(training)(images), theirs.train(training)(images)
+    for one, other in zip(said, expected, strict=True):
+        assert (one - other).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("size", "dim", "heads", "parameters"),
+    [("tiny", 192, 3, 5_910_800), ("small", 384, 6, 22_436_432), ("base", 768, 12, 87_338_192)],
+)
+def test_deit_s_distilled_models_have_timms_parameters(size, dim, heads, parameters):
+    at = Input(image=224)
+    with torch.device("meta"):
+        ours = models.build(models.resolve("vit", {"dim": dim, "heads": heads, "distilled": True}), at)
+        theirs = models.build(models.resolve(f"timm:deit_{size}_distilled_patch16_224", {}), at)
+    assert _parameters(ours) == _parameters(theirs) == parameters
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+
+
+def test_models_of_one_seed_start_alike_whatever_reads_them():
+    plain = _vit(pos_embed="none").state_dict()
+    for knobs in ({"pool": "map"}, {"pool": "mean"}, {"distilled": True}, {"stem": "conv", "patch": 2}):
+        state = _vit(pos_embed="none", **knobs).state_dict()
+        shared = {name for name in plain.keys() & state.keys() if "patch_embed" not in name}
+        assert len(shared) >= 28
+        assert all(torch.equal(plain[name], state[name]) for name in shared), knobs
+
+
+def test_tokens_and_positions_do_not_decay_and_layers_are_counted_from_the_stem():
+    model = _vit(pos_embed="learned2d", distilled=True)
+    assert model.no_weight_decay() == {"cls_token", "dist_token", "axes.rows", "axes.columns", "axes.tokens"}
+    groups = param_groups_layer_decay(model, layer_decay=0.5)
+    scale = {id(value): group["lr_scale"] for group in groups for value in group["params"]}
+    scales = {name: scale[id(value)] for name, value in model.named_parameters()}
+    assert {scales[name] for name in scales if name.startswith(("axes", "cls", "dist", "patch"))} == {0.125}
+    assert {scales[name] for name in scales if name.startswith("blocks.0.")} == {0.25}
+    assert {scales[name] for name in scales if name.startswith("blocks.1.")} == {0.5}
+    assert scales["head.weight"] == scales["head_dist.weight"] == 1.0
