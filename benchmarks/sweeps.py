@@ -26,6 +26,7 @@ from tabulate import tabulate
 from slurm.cluster import cluster, installing
 from slurm.cluster.settings import Settings
 
+ROOT = Path(__file__).resolve().parents[1]
 COUNTS = (100, 100)
 PORT = 18700
 
@@ -145,7 +146,7 @@ def main() -> int:
         write(folder, short, heavy)
         cluster.guard(folder / "cluster")
         one = cluster.up(folder / "cluster", wanted)
-        environment = {**one.environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
+        environment = {**one.environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, (folder, ROOT)))}
         os.environ["SLURM_CONF"] = environment["SLURM_CONF"]
         for kind, count, said in (("short", short, "short"), ("heavy", heavy, "with torch and timm")):
             taken = {
