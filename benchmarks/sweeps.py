@@ -146,7 +146,8 @@ def main() -> int:
         write(folder, short, heavy)
         cluster.guard(folder / "cluster")
         one = cluster.up(folder / "cluster", wanted)
-        environment = {**one.environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, (folder, ROOT)))}
+        found_in = os.pathsep.join(map(str, (folder, ROOT)))
+        environment = {**one.environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": found_in}
         os.environ["SLURM_CONF"] = environment["SLURM_CONF"]
         for kind, count, said in (("short", short, "short"), ("heavy", heavy, "with torch and timm")):
             taken = {
