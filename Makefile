@@ -8,7 +8,8 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 OLDEST := .venv-oldest
 UV := uv==0.13.8
-WORKERS ?= 2
+# More than two cores need: the tests of Slurm wait more than they compute.
+WORKERS ?= 3
 
 stamp = $(1)/.installed-$(shell { pwd; cat $(2) pyproject.toml; } | cksum | tr ' ' '-')
 READY := $(call stamp,$(VENV),requirements.lock)
