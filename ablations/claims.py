@@ -24,6 +24,7 @@ class Claims:
 
     def __init__(self, study: Study, columns: Iterable[StudyColumn], known: dict[str, list[str]]) -> None:
         self.printed_by = study.spec.printed_by
+        self.comparable = study.spec.comparable
         self.columns = [column for column in columns if column.quantity is not None]
         self.apart: dict[tuple[str, str], tuple[Any, Document, Place]] = {}
         document, place = study.spot("reported")
@@ -85,7 +86,8 @@ class Claims:
             spot = (*place, number) if isinstance(said, list) else place
             claim = typed(document, spot, {"printed": one} if isinstance(one, str) else one, ReportedClaim)
             printed_by = claim.printed_by or self.printed_by.get(column.name)
-            claims.append(msgspec.structs.replace(claim, printed_by=printed_by))
+            comparable = claim.comparable or self.comparable
+            claims.append(msgspec.structs.replace(claim, printed_by=printed_by, comparable=comparable))
             try:
                 _check(claim.printed, column.name, unit)
             except UserError as problem:

@@ -163,14 +163,18 @@ class Layout(Frozen):
 
 
 class Setting(Frozen):
-    """A variation of the same design: what it changes. A key that is not there changes nothing."""
+    """A variation of the same question: what it changes. A key that is not there changes nothing."""
 
     base: dict[str, Any] = {}
+    design: dict[str, Any] = {}
     seeds: Seeds = 1
     columns: list[Any] = []
     resources: Resources = Resources()
     needs: dict[str, Reason] = {}
+    reported: dict[str, Any] = {}
+    comparable: Reason | None = None
     question: str | None = None
+    title: str | None = None
 
 
 class StudySpec(Frozen):
@@ -194,6 +198,7 @@ class StudySpec(Frozen):
     needs: dict[str, Reason] = {}  # column or quantity → why its cells are not measured
     labels: dict[str, str] = {}  # factor, field or column → its name in the table; `row` → the head of the rows' names
     reported: dict[str, Any] = {}  # column → row → claims: what designs without listed rows were reported to yield
+    comparable: Reason | None = None  # why nothing that was reported compares with what is measured here
     printed_by: dict[str, Literal["rounding", "truncation"]] = {}  # column → how the paper cut its numbers
     notes: list[str] = []
 
@@ -240,6 +245,7 @@ def json_schema() -> dict[str, Any]:
             ]
         },
     }
+    definitions["Setting"]["properties"]["design"] = {"$ref": "#/$defs/Design"}
     definitions["Design"]["properties"]["rows"]["items"] = {"$ref": "#/$defs/RowHead"}
     for name in ("RowHead", "ColumnHead"):
         definitions[name]["additionalProperties"] = True  # fields of the trial

@@ -27,6 +27,27 @@ def test_claims_are_texts_as_they_were_printed(planned):
     assert grid.stub == "method"
 
 
+def test_what_a_setting_measures_on_other_data_compares_with_nothing_reported(planned):
+    text = """\
+        comparable: digits are not ImageNet
+        design: {rows: [{id: a, reported: {top1: [80, {printed: 81, comparable: another crop}]}}]}
+        settings:
+          small: {}
+          imagenet:
+            comparable: null
+            design: {rows: [{id: b, model.depth: 2}, {id: c, model.depth: 3, reported: {top1: 82}}]}
+            reported: {top1: {b: 83}}
+        """
+    for setting in (None, "small"):
+        grid = planned(text, setting=setting)
+        assert [row.id for row in grid.rows] == ["a"]
+        claims = grid.rows[0].cells["top1"].claims
+        assert [claim.comparable for claim in claims] == ["digits are not ImageNet", "another crop"]
+    grid = planned(text, setting="imagenet")
+    assert printed(grid) == [["83"], ["82"]]
+    assert [row.cells["top1"].claims[0].comparable for row in grid.rows] == [None, None]
+
+
 def test_claims_of_designs_stand_apart_by_row(planned):
     grid = planned("reported: {top1: {1: 93.0, 4: [90, 91]}}\ndesign: {one_factor: {model.patch: [1, 4]}}")
     assert printed(grid) == [[], ["93.0"], ["90", "91"]]  # the base, which is the row of patch 2, comes first
