@@ -79,6 +79,8 @@ def _resolve(draft: Draft, seed: int | None, find: FindSource) -> Trial:
     input_ = _input(model.name, None if data is None else _packed(data), _packed(values.get("input")))
     recipe, distill = dict(values.get("train") or {}), dict(values.get("distill") or {})
     start, teacher = recipe.pop("from", None), distill.pop("teacher", None)
+    if distill.get("teacher_model") is not None:
+        distill["teacher_model"] = _teacher_model(distill["teacher_model"])
     if "distill" in values and teacher is None:
         raise FieldProblem(("distill",), "distill needs a teacher: {row: ID}, a published name or a file")
     if input_.image is None and (section := next((name for name in ("data", "train") if values.get(name)), None)):
@@ -182,6 +184,18 @@ def _model(packed: bytes) -> Model:
         raise
     except UserError as problem:
         raise FieldProblem(("model", "name"), str(problem)) from problem
+
+
+def _teacher_model(given: Any) -> Model:
+    """The model of a teacher that is a file: a name, or a name and knobs."""
+    knobs = {"name": given} if isinstance(given, str) else given
+    if not isinstance(knobs, dict) or "name" not in knobs:
+        said = f"distill.teacher_model must be a model's name, or a mapping with its name, not {shown(given)}"
+        raise FieldProblem(("distill", "teacher_model"), said)
+    try:
+        return _model(_packed(knobs))
+    except UserError as problem:
+        raise FieldProblem(("distill", "teacher_model"), str(problem)) from problem
 
 
 def _parts_of_formula(knobs: dict[str, Any]) -> dict[str, Any]:

@@ -22,12 +22,13 @@ class Feed:
     how: dict[str, Any]  # size, crop, interpolation
     device: "torch.device"
     workers: int  # processes that decode
+    prefetch: int = 2  # batches that each of them has ready
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def feed(images: "Images", *, device: str, workers: int = 0, **how: Any) -> Feed:
+def feed(images: "Images", *, device: str, workers: int = 0, prefetch: int = 2, **how: Any) -> Feed:
     """A split at `size`, `crop` and `interpolation` (bench.trial.Evaluate), kept in memory where it fits."""
     import torch
 
@@ -39,28 +40,36 @@ def feed(images: "Images", *, device: str, workers: int = 0, **how: Any) -> Feed
         how=how,
         device=torch.device(device),
         workers=workers,
+        prefetch=prefetch,
     )
 
 
 def batches(feed: Feed, order: Iterable["Tensor"]) -> Iterator[tuple["Tensor", "Tensor", "Tensor"]]:
     """(indices (B,), pixels (B, C, S, S), labels (B,)) for indices given batch by batch."""
-    import torch
-
     order = list(order)
     if feed.pixels is not None:
         for indices in order:
             place = indices.to(feed.device)
             yield indices, feed.pixels[place], feed.labels[place]
         return
-    loader: Any = torch.utils.data.DataLoader(
-        _Decoding(feed),  # type: ignore[arg-type]
+    for indices, pixels in zip(order, decoded(_Decoding(feed), order, feed), strict=True):
+        yield indices, pixels.to(feed.device), feed.labels[indices.to(feed.device)]
+
+
+def decoded(images: Any, order: Iterable["Tensor"], feed: Feed) -> Iterable["Tensor"]:
+    """Pixels (B, C, S, S) on the CPU, batch by batch, of what `images` holds by index; by the feed's processes."""
+    import torch
+
+    loader: Iterable[Tensor] = torch.utils.data.DataLoader(
+        images,
         batch_sampler=[indices.tolist() for indices in order],
         num_workers=feed.workers,
+        prefetch_factor=feed.prefetch if feed.workers else None,
+        pin_memory=feed.device.type == "cuda",
         generator=torch.Generator(),  # else it would draw from the generator that dropout draws from
         worker_init_fn=_stay,
     )
-    for indices, pixels in zip(order, loader, strict=True):
-        yield indices, pixels.to(feed.device), feed.labels[indices.to(feed.device)]
+    return loader
 
 
 def _stay(_: int) -> None:

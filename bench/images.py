@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
     from bench.data import Images, Normalization
 
@@ -19,6 +20,7 @@ class InMemory:
     pixels: "torch.Tensor"
     labels: "torch.Tensor"  # (N,) int64
     normalized: "Normalization | None" = None
+    pixels_are: "Normalization" = ((0.5,), (0.5,))  # from −1 to 1
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -30,6 +32,15 @@ class InMemory:
     def image(self, index: int, *, size: int, crop: float, interpolation: str) -> "torch.Tensor":
         """Image `index`, (C, size, size)."""
         return resized(self.pixels[index : index + 1], size=size, crop=crop, interpolation=interpolation)[0]
+
+    def picture(self, index: int) -> "Image":
+        """Image `index` at its own size, in 256 levels."""
+        import numpy as np
+        from PIL import Image
+
+        mean, std = (np.array(values, dtype=np.float32)[:, None, None] for values in self.pixels_are)
+        levels = np.rint((self.pixels[index].numpy() * std + mean) * 255).clip(0, 255).astype(np.uint8)  # (C, H, W)
+        return Image.fromarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
 
     def fingerprint(self) -> str:
         """A digest of pixels and labels."""
@@ -56,6 +67,11 @@ class Part:
         """As the whole."""
         return self.whole.normalized
 
+    @property
+    def pixels_are(self) -> "Normalization":
+        """As the whole."""
+        return self.whole.pixels_are
+
     def __len__(self) -> int:
         return len(self.indices)
 
@@ -67,6 +83,10 @@ class Part:
     def image(self, index: int, *, size: int, crop: float, interpolation: str) -> "torch.Tensor":
         """Image `index` of the part."""
         return self.whole.image(int(self.indices[index]), size=size, crop=crop, interpolation=interpolation)
+
+    def picture(self, index: int) -> "Image":
+        """Image `index` of the part."""
+        return self.whole.picture(int(self.indices[index]))
 
     def fingerprint(self) -> str:
         """A digest of the whole and of which images were taken."""

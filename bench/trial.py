@@ -81,13 +81,22 @@ class Source(Frozen):
     ref: str  # a weights key; a library's name for the checkpoint (timm:NAME.TAG); a file's path
 
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+PartOfArea = Annotated[float, Meta(gt=0, le=1)]
+Momentum = Annotated[float, Meta(ge=0, lt=1)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
 class Train(Frozen):
-    """A training recipe with nothing left open. `image` is the training resolution in pixels."""
+    """A training recipe with nothing left open. `image` is the training resolution in pixels.
+
+    What has a default does nothing there, or what torch and timm do; a recipe states the rest.
+    """
 
     image: Pixels
     epochs: Annotated[int, Meta(ge=1)]
     batch: Annotated[int, Meta(ge=1)]
-    optimizer: Literal["adamw"]
+    optimizer: str  # a name of timm's: adamw, sgd (with Nesterov's momentum), momentum (without), lamb, …
     lr: Annotated[float, Meta(gt=0)]
     min_lr: Annotated[float, Meta(ge=0)]
     weight_decay: Annotated[float, Meta(ge=0)]
@@ -99,15 +108,53 @@ class Train(Frozen):
     augment: str  # named in bench/train/augment.py: "none", "shift1", …
     start: Source | None = None
     version: int = 1  # of bench/train
+    momentum: Momentum = 0.9  # of optimizers that have one
+    betas: tuple[Momentum, Momentum] | None = None  # of moments; None: the optimizer's own
+    eps: Positive | None = None  # None: the optimizer's own
+    schedule: Literal["cosine", "linear", "constant", "step"] = "cosine"  # after the warm-up
+    schedule_unit: Literal["step", "epoch"] = "step"  # epoch: one rate an epoch, the curve begins with the warm-up
+    warmup_lr: Annotated[float, Meta(ge=0)] = 0.0  # where the warm-up begins
+    decay_epochs: Positive = 30.0  # of the step schedule, which multiplies the rate
+    decay_rate: Annotated[float, Meta(gt=0, le=1)] = 0.1  # … by this, every so many epochs
+    decayed: Literal["matrices", "all"] = "matrices"  # matrices: no biases, norms, positions and tokens
+    undecayed: tuple[str, ...] = ()  # besides: names of weights, with * for anything
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] | None = None  # each layer's rate over that of the layer above it
+    clip_mode: Literal["norm", "value", "agc"] = "norm"  # what clip_grad bounds; agc: adaptively, by each weight's norm
+    loss: Literal["ce", "bce"] = "ce"  # cross-entropy over classes, or binary of each class
+    bce_threshold: Annotated[float, Meta(ge=0, lt=1)] | None = None  # a mixed label above it counts as 1, below as 0
+    bce_sum: bool = False  # over classes, not their mean
+    random_crop: tuple[PartOfArea, PartOfArea] | None = None  # least and largest share of the image's area
+    crop_ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)  # of random crops: width over height
+    interpolation: Literal["bilinear", "bicubic", "random"] = "bilinear"  # random: either, of random crops
+    flip: Share = 0.0  # probability, left to right
+    vertical_flip: Share = 0.0
+    color_jitter: Annotated[float, Meta(ge=0)] = 0.0  # of brightness, contrast, saturation; none beside auto_augment
+    auto_augment: str | None = None  # timm's: rand-m9-mstd0.5-inc1, augmix-m3, original, v0, 3a, …
+    erase: Share = 0.0  # probability that a part of an image is erased
+    erase_mode: Literal["const", "rand", "pixel"] = "const"  # to grey, to a random colour, to noise
+    erase_count: Annotated[int, Meta(ge=1)] = 1  # parts at most
+    mixup: Annotated[float, Meta(ge=0)] = 0.0  # alpha of the Beta distribution of shares; 0: none
+    cutmix: Annotated[float, Meta(ge=0)] = 0.0  # as well
+    mix_probability: Share = 1.0  # of either
+    mix_switch: Share = 0.5  # of CutMix, where both are on
+    mix_mode: Literal["batch", "pair", "elem"] = "batch"  # what shares one draw
+    mix_epochs: Annotated[int, Meta(ge=1)] | None = None  # the first so many; None: all
+    repeats: Annotated[int, Meta(ge=1)] = 1  # views of an image in a batch, of a share of the images each epoch
+    ema: Annotated[float, Meta(gt=0, lt=1)] | None = None  # decay of the weights' average, which is what is evaluated
+    ema_warmup: bool = False  # the decay grows with the steps, as 1 − (1 + step)^(−2/3), up to `ema`
 
 
 class Distill(Frozen):
-    """Knowledge distillation: loss = (1 − weight)·CE + weight·T²·KL(teacher ‖ student) (Hinton et al., 2015)."""
+    """Knowledge distillation: (1 − weight)·(loss of the labels) + weight·(loss of the teacher's word).
+
+    `bench/train/distill.py` has the formulae. A student with a distillation token hears the teacher by that one.
+    """
 
     teacher: Source
-    kind: Literal["soft"] = "soft"
+    kind: Literal["soft", "hard"] = "soft"  # what the teacher says of every class, or its first choice as a label
     temperature: Annotated[float, Meta(gt=0)] = 3.0
     weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    teacher_model: Model | None = None  # of a teacher that is a file, which does not say it
 
 
 class Command(Frozen):
@@ -125,6 +172,7 @@ class Evaluate(Frozen):
     crop: Annotated[float, Meta(gt=0, le=1)] = 1.0
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
     split: Literal["report", "selection"] = "report"
+    readout: Literal["both", "class", "distillation"] = "both"  # heads of a model with a distillation token
 
 
 class Execution(Frozen):
@@ -137,6 +185,9 @@ class Execution(Frozen):
     processes: Annotated[int, Meta(ge=1)] = 1  # of a training, one a GPU: each has its share of `train.batch`
     evaluate_batch: Annotated[int, Meta(ge=1)] = 256
     loader_workers: Annotated[int, Meta(ge=0)] = 0
+    loader_prefetch: Annotated[int, Meta(ge=1)] = 2  # batches that each loader's process has ready
+    channels_last: bool = False  # of images and kernels in memory: another layout adds in another order
+    compile: bool = False  # by torch.compile, which fuses and so rounds elsewhere
     checkpoint_every_s: Annotated[float, Meta(ge=0)] = 30.0  # seconds between checkpoints; 0: after every step
 
 
@@ -152,7 +203,7 @@ class Trial(Frozen):
     distill: Distill | None = None
     weights: Source | None = None  # measured as they are; a trial that trains measures its own
     evaluate: Evaluate | None = None
-    precision: Literal["fp32"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # by torch's autocast; weights stay fp32
     attention: Literal["torch", "math", "flash", "efficient", "cudnn"] = "torch"  # torch: its own choice, recorded
     seed: int | None = None
     execution: Annotated[Execution, Meta(extra=EXECUTION)] = Execution()

@@ -11,7 +11,7 @@ from ablations import shipped
 from ablations.fields import paths
 from ablations.source import read
 from bench import models, registry, train
-from bench.trial import Source, Trial
+from bench.trial import Model, Source, Trial
 from reports.systems import System, state, systems
 from vitab.commands import LISTS
 
@@ -60,7 +60,7 @@ def _items(kind: str) -> Iterator[tuple[str, str]]:
         for name in train.recipes():
             values = train.recipe(name)
             optimizer = f"{values['optimizer']}, lr {values['lr']:g}"
-            yield name, f"{optimizer}, batch {values['batch']}, {values['epochs']} epochs"
+            yield name, f"{optimizer}, batch {values['batch']}, {values['epochs']} epochs: {train.about(name)}"
     elif kind == "knobs":
         yield from _knobs()
     else:
@@ -119,6 +119,8 @@ def _about_field(path: str) -> str:
     field = fields[last]
     if _struct(field.type) is Source:
         return "a row of the study, a published checkpoint, or a file"
+    if _struct(field.type) is Model:
+        return "a model's name, or a mapping with its name and knobs, default null"
     return ", ".join(filter(None, (_type(field.type), _default(field))))
 
 
@@ -144,6 +146,8 @@ def _type(of: Any) -> str:
         return " | ".join(map(str, of.values))
     if isinstance(of, msgspec.inspect.VarTupleType):
         return f"list of {_type(of.item_type)}"
+    if isinstance(of, msgspec.inspect.TupleType):
+        return f"[{', '.join(map(_type, of.item_types))}]"
     name = type(of).__name__.removesuffix("Type").lower()
     return {"str": "text", "float": "number", "none": "null", "dict": "mapping"}.get(name, name)
 

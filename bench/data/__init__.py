@@ -25,6 +25,7 @@ from bench.trial import Data, Frozen
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 Split = Literal["train", "selection", "report"]
 
@@ -53,6 +54,11 @@ class Images(Protocol):
         """How the pixels were normalised; None where no published weights say the same of theirs."""
         ...
 
+    @property
+    def pixels_are(self) -> Normalization:
+        """Mean and deviation that pictures become numbers by: those that `image` gives."""
+        ...
+
     def __len__(self) -> int: ...
 
     def tensor(self, *, size: int, crop: float, interpolation: str) -> "torch.Tensor | None":
@@ -61,6 +67,10 @@ class Images(Protocol):
 
     def image(self, index: int, *, size: int, crop: float, interpolation: str) -> "torch.Tensor":
         """Image `index` as float32 (C, size, size), normalised; the protocol is `bench.trial.Evaluate`'s."""
+        ...
+
+    def picture(self, index: int) -> "Image":
+        """Image `index` as it is, at its own size: what a recipe crops, flips and recolours."""
         ...
 
     def fingerprint(self) -> str:

@@ -21,6 +21,7 @@ from bench.trial import EXECUTION, Frozen, Pixels
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 VERSION = 1
 
@@ -109,8 +110,10 @@ def load(options: Options, split: Split) -> Images:
     if len(classes) != options.classes:
         raise Needs(f"{options.set} with {options.classes} classes; {root}/train has {len(classes)}")
     half = "val" if split == "report" else "train"
-    if strangers := {path.name for path in (root / "val").iterdir() if path.is_dir()}.difference(classes):
-        raise Needs(f"{options.set} with the same classes in both halves; {root}/train has no {min(strangers)!r}")
+    evaluated = {path.name for path in (root / "val").iterdir() if path.is_dir()}
+    for where, names in (("train", evaluated.difference(classes)), ("val", set(classes) - evaluated)):
+        if names:
+            raise Needs(f"{options.set} with the same classes in both halves; {root}/{where} has no {min(names)!r}")
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
@@ -164,6 +167,12 @@ class Files:
         """As the options say."""
         return MEAN_STD[self.normalize]
 
+    @property
+    def pixels_are(self) -> Normalization:
+        """As the options say, of the channels that there are."""
+        mean, std = self.normalized
+        return mean[: self.channels], std[: self.channels]
+
     def __len__(self) -> int:
         return len(self.files)
 
@@ -171,19 +180,12 @@ class Files:
         """Nothing: a folder may hold more than fits in memory."""
 
     def image(self, index: int, *, size: int, crop: float, interpolation: str) -> "torch.Tensor":
-        """(C, size, size), normalised. Grey images have three equal channels where three are asked for.
-
-        Raises Invalid for a file that is no image, or only the beginning of one.
-        """
+        """(C, size, size), normalised. Raises Invalid as `picture` does."""
         import numpy as np
         import torch
         from PIL import Image
 
-        try:
-            with Image.open(self.files[index]) as file:
-                picture = file.convert("RGB" if self.channels == 3 else "L")
-        except (OSError, SyntaxError, ValueError) as problem:  # Pillow's decoders raise all three
-            raise Invalid(f"{str(self.files[index])!r} cannot be decoded as an image") from problem
+        picture = self.picture(index)
         side = before_crop(size, crop)
         width, height = (_scaled(length, min(picture.size), side) for length in picture.size)
         if (width, height) != picture.size:
@@ -191,8 +193,21 @@ class Files:
         left, top = round((width - size) / 2), round((height - size) / 2)
         picture = picture.crop((left, top, left + size, top + size))
         pixels = torch.from_numpy(np.array(picture)).view(size, size, self.channels)
-        mean, std = (torch.tensor(values)[: self.channels, None, None] for values in self.normalized)
+        mean, std = (torch.tensor(values)[:, None, None] for values in self.pixels_are)
         return (pixels.permute(2, 0, 1).float() / 255 - mean) / std
+
+    def picture(self, index: int) -> "Image":
+        """In grey or in colour; a grey file has three equal channels where three are asked for.
+
+        Raises Invalid for a file that is no image, or only the beginning of one.
+        """
+        from PIL import Image
+
+        try:
+            with Image.open(self.files[index]) as file:
+                return file.convert("RGB" if self.channels == 3 else "L")
+        except (OSError, SyntaxError, ValueError) as problem:  # Pillow's decoders raise all three
+            raise Invalid(f"{str(self.files[index])!r} cannot be decoded as an image") from problem
 
     def fingerprint(self) -> str:
         """A digest of the names, classes and sizes of the files, and of what is in some of them.

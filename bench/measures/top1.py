@@ -2,6 +2,7 @@
 
 The definition of ILSVRC (Russakovsky et al., IJCV 2015, section 4). top5 needs more than five classes: with five it is
 100 % whatever the model says. The model is built at the evaluation size, its learned positions resampled to it.
+Of a model with a distillation token `evaluate.readout` is read.
 """
 
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench import attention, data, models, weights
+from bench import attention, data, models, readout, weights
 from bench.errors import Invalid
 from bench.identity import record_key, weights_key
+from bench.precision import autocast
 from bench.record import Quantity
 from bench.subject import Subject
 from bench.trial import Trial
@@ -52,8 +54,12 @@ def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:
     )
     model = models.build(trial.model, msgspec.structs.replace(trial.input, image=how.image))
     weights.fit(model, loaded.state, keep_head=True)
-    model = model.to(subject.device).eval()
-    with reproducible(trial.execution.threads, subject.device), attention.forced(trial.attention):
+    model = readout.read(model.to(subject.device).eval(), how.readout)
+    with (
+        reproducible(trial.execution.threads, subject.device),
+        attention.forced(trial.attention),
+        autocast(trial.precision, subject.device),
+    ):
         first = torch.arange(min(len(images), trial.execution.evaluate_batch))
         with torch.no_grad(), attention.observing() as calls:
             model(next(batches(images, [first]))[1])

@@ -6,9 +6,11 @@ trains `trial` (its `train`, `distill`, `data`, `seed` …) into `subject.weight
 a checkpoint that lies there:
 
     trial.json            the trial, written at the start: whoever starts from these weights builds the same model
-    checkpoint.pt         whole or absent; removed when the training is complete
+    checkpoint.pt         whole or absent; removed when the training is complete: model, average of the weights,
+                          optimizer, scaler of gradients, random generators, progress (`progress` alone says which
+                          batch is next and how its images are cut, coloured and mixed)
     curve.jsonl           a line an epoch: epoch, train_loss, selection_top1 (where there are such images), lr, seconds
-    weights.safetensors   the state dict
+    weights.safetensors   the state dict; where weights are averaged (`train.ema`), the average's
     done.json             written last (bench.weights.Done): its presence means that the weights are complete
 
 It reads `subject.device` and `subject.store` (weights of other trials lie in `store/weights/KEY`), and adds to
@@ -29,7 +31,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from bench.errors import Invalid, UserError, unknown
-from bench.trial import Train, Trial
+from bench.train import rules
+from bench.train.rules import AUGMENTATIONS as AUGMENTATIONS
+from bench.trial import Trial
 
 if TYPE_CHECKING:
     from bench.attempt import Watch
@@ -38,9 +42,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of the loop, the schedule, the optimizer's groups and the augmentations: another number, other weights."""
-
-AUGMENTATIONS = ("none", "shift1")
-"""What `train.augment` may name; `bench/train/augment.py` says what each one does."""
 
 NOT_IN_A_RECIPE = ("image", "start", "version")
 """Fields of `bench.trial.Train` that the trial states and no recipe can."""
@@ -54,13 +55,20 @@ def recipes() -> tuple[str, ...]:
 
 
 def recipe(name: str) -> dict[str, Any]:
-    """Every field of `bench.trial.Train` but those of NOT_IN_A_RECIPE. Raises UserError for an unknown name."""
+    """Every field of `bench.trial.Train` without a default, and others that the recipe has otherwise.
+
+    None of NOT_IN_A_RECIPE. Raises UserError for an unknown name.
+    """
     if name not in recipes():
         raise UserError(unknown("recipe", name, recipes()))
     values: dict[str, Any] = yaml.safe_load((_RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
-    missing = set(Train.__struct_fields__) - set(NOT_IN_A_RECIPE) ^ values.keys()
-    assert not missing, f"recipe {name}: {sorted(missing)}"
     return values
+
+
+def about(name: str) -> str:
+    """What a recipe is for and whose it is: the line that its file begins with."""
+    with (_RECIPES / f"{name}.yaml").open(encoding="utf-8") as file:
+        return file.readline().partition(": ")[2].strip()
 
 
 def check(trial: Trial) -> None:
@@ -70,18 +78,29 @@ def check(trial: Trial) -> None:
         raise Invalid("a training needs a recipe, data and a seed")
     if train.version != VERSION:  # its key stands for what another version yields
         raise Invalid(f"training is version {VERSION} here and was planned as version {train.version}")
-    if train.augment not in AUGMENTATIONS:
-        raise Invalid(unknown("augmentation", train.augment, AUGMENTATIONS))
     if trial.execution.processes > train.batch:
         raise Invalid(f"batch {train.batch} is too small for {trial.execution.processes} processes, an image each")
-    if train.warmup_epochs >= train.epochs:
-        raise Invalid(f"warmup_epochs {train.warmup_epochs:g} leaves nothing of {train.epochs} epochs")
-    if train.min_lr > train.lr:
-        raise Invalid(f"min_lr {train.min_lr:g} is larger than lr {train.lr:g}")
     if trial.input.classes == 0:
         raise Invalid("a model without a head cannot be trained to classify; classes is 0")
-    if trial.distill is not None and trial.distill.teacher.kind == "file":
-        raise Invalid("a file does not say which model it is; teach with weights of a trial or published ones")
+    if trial.precision == "fp16" and trial.execution.device == "cpu":
+        raise Invalid("precision fp16 needs a GPU; bf16 runs on a CPU too")
+    rules.check(train, trial.execution.processes)
+    _check_teaching(trial)
+
+
+def _check_teaching(trial: Trial) -> None:
+    """A teacher and a distillation token need each other, as far as we know the model."""
+    distill = trial.distill
+    if distill is None:
+        if trial.model.knobs.get("distilled") is True:
+            raise Invalid("a distillation token needs a teacher to hear: `distill`, or leave model.distilled out")
+        return
+    if distill.teacher.kind == "file" and distill.teacher_model is None:
+        raise Invalid(
+            "a file does not say which model it is; say `distill.teacher_model`, or teach with weights of a trial"
+        )
+    if distill.teacher.kind != "file" and distill.teacher_model is not None:
+        raise Invalid("distill.teacher_model is for a teacher that is a file; these weights say whose they are")
 
 
 def run(trial: Trial, subject: "Subject", watch: "Watch") -> "dict[str, Quantity]":

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench import attention, weights
-from bench.batches import batches, logits, share_right
+from bench.batches import logits, share_right
 from bench.errors import Diverged, Interrupted
 from bench.files import publish
-from bench.images import stable_hash
+from bench.precision import autocast
 from bench.record import Failed, Failure, Quantity
-from bench.train import check, checkpoint, distill, others, processes
-from bench.train.augment import augmented
+from bench.train import check, checkpoint, loss, others, processes
+from bench.train.ending import check_end
+from bench.train.epoch import given
 from bench.train.reproducible import reproducible
 from bench.train.schedule import learning_rate
 from bench.train.training import Training, prepared
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from bench.subject import Subject
 
 CURVE = "curve.jsonl"
-
-EXPLODED = 10.0
-"""Times the loss of a model that says nothing: what a training that ends above it came to is no result."""
 
 
 def run(trial: Trial, subject: "Subject", watch: "Watch") -> dict[str, Quantity]:
@@ -85,9 +83,8 @@ def steps(training: Training, watch: "Watch") -> None:
     saved_at = time.monotonic()
     while progress.step < training.train.epochs * per_epoch:
         epoch, skip = divmod(progress.step, per_epoch)
-        for indices, pixels, labels in batches(training.images, _order(training, epoch)[skip:]):
+        for pixels, labels in given(training, epoch, skip=skip):
             ranks.seed_step(training.seed, progress.step)
-            pixels = augmented(training.train.augment, pixels, indices, seed=training.seed, epoch=epoch)
             progress.loss_sum += _step(training, pixels, labels)
             progress.step += 1
             if progress.step % per_epoch == 0 and ranks.first:
@@ -100,44 +97,45 @@ def steps(training: Training, watch: "Watch") -> None:
                 raise Interrupted
 
 
-def _order(training: Training, epoch: int) -> "list[Tensor]":
-    """Indices of the images of an epoch, batch by batch: the same for every model that is trained with this seed.
-
-    Of several processes each gets its share of every batch.
-    """
-    import torch
-
-    seed = int.from_bytes(stable_hash(f"order {training.seed} {epoch}")[:8], "big") >> 1  # torch's seeds are signed
-    order = torch.randperm(len(training.images), generator=torch.Generator().manual_seed(seed))
-    whole = torch.split(order, training.train.batch)[: training.steps_per_epoch]
-    return [training.ranks.share(indices) for indices in whole]
-
-
 def _step(training: Training, pixels: "Tensor", labels: "Tensor") -> float:
     """One step of the optimizer; the mean loss of the batch. Raises Diverged where that is no finite number."""
-    import torch
-
     train, step, ranks = training.train, training.progress.step, training.ranks
-    at_once = training.trial.execution.micro_batch or len(pixels)
     training.optimizer.zero_grad()
-    total = 0.0
     with _observed(training):
-        parts = list(zip(torch.split(pixels, at_once), torch.split(labels, at_once), strict=True))
-        for number, (part, right) in enumerate(parts, 1):
-            with ranks.without_sums(training.forward, last=number == len(parts)):
-                # processes' gradients are averaged: each counts as often as there are processes
-                loss = _loss(training, training.forward(part), part, right) * (ranks.count * len(part) / train.batch)
-                loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item() / ranks.count
-    total = ranks.summed(total, training.images.device)
+        total = ranks.summed(_gradients(training, pixels, labels), training.images.device)
     if not math.isfinite(total):
         raise Diverged(step, training.progress.last_loss)
     training.progress.last_loss = total
     if train.clip_grad is not None:
-        torch.nn.utils.clip_grad_norm_(training.model.parameters(), train.clip_grad)
+        from timm.utils.clip_grad import dispatch_clip_grad
+
+        training.scaler.unscale_(training.optimizer)
+        dispatch_clip_grad(training.model.parameters(), train.clip_grad, mode=train.clip_mode)
+    rate = learning_rate(step, train, training.steps_per_epoch)
     for group in training.optimizer.param_groups:
-        group["lr"] = learning_rate(step, train, training.steps_per_epoch)
-    training.optimizer.step()
+        group["lr"] = rate * group.get("lr_scale", 1.0)
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
+    if training.ema is not None:
+        training.ema.update(training.model, step=step + 1)  # the first is a copy: a step is counted when it is done
+    return total
+
+
+def _gradients(training: Training, pixels: "Tensor", labels: "Tensor") -> float:
+    """Adds up gradients over the parts of a batch; what this process's images add to the mean loss."""
+    import torch
+
+    execution, ranks, total = training.trial.execution, training.ranks, 0.0
+    at_once = execution.micro_batch or len(pixels)
+    parts = list(zip(torch.split(pixels, at_once), torch.split(labels, at_once), strict=True))
+    for number, (part, right) in enumerate(parts, 1):
+        with ranks.without_sums(training.forward, last=number == len(parts)):
+            with autocast(training.trial.precision, training.images.device.type):
+                said = training.forward(part)
+            # processes' gradients are averaged: each counts as often as there are processes
+            share = loss.whole(training, said, part, right) * (ranks.count * len(part) / training.train.batch)
+            training.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+        total += share.item() / ranks.count
     return total
 
 
@@ -152,33 +150,18 @@ def _observed(training: Training) -> Iterator[None]:
     training.progress.attention = calls
 
 
-def _loss(training: Training, said: "Tensor", pixels: "Tensor", labels: "Tensor") -> "Tensor":
-    """The mean over a batch: cross-entropy against smoothed labels, and the teacher's word where there is one.
-
-    `said` (B, classes) is what the model says of `pixels` (B, C, S, S).
-    """
-    import torch
-    from torch.nn import functional as F
-
-    hard = F.cross_entropy(said, labels, label_smoothing=training.train.smoothing)
-    if training.teacher is None or training.trial.distill is None:
-        return hard
-    with torch.no_grad():
-        taught = training.teacher(pixels)
-    return distill.loss(said, taught, hard, training.trial.distill)
-
-
 def _end_epoch(training: Training, watch: "Watch") -> None:
     """One more row of the curve."""
     progress, per_epoch = training.progress, training.steps_per_epoch
     row = {
         "epoch": progress.step // per_epoch,
         "train_loss": progress.loss_sum / per_epoch,
-        "lr": training.optimizer.param_groups[0]["lr"],
+        "lr": learning_rate(progress.step - 1, training.train, per_epoch),
         "seconds": round(training.seconds, 3),
     }
     if training.selection is not None:
-        said = logits(training.model, training.selection, training.trial.execution.evaluate_batch)
+        with autocast(training.trial.precision, training.images.device.type):
+            said = logits(training.judged, training.selection, training.trial.execution.evaluate_batch)
         row["selection_top1"] = share_right(said, training.selection.labels.cpu())
     progress.loss_sum = 0.0
     progress.curve.append(row)
@@ -196,51 +179,21 @@ def _save(training: Training, watch: "Watch") -> None:
         "progress": asdict(training.progress) | {"seconds": training.seconds},
         "model": training.model.state_dict(),
         "optimizer": training.optimizer.state_dict(),
+        "scaler": training.scaler.state_dict(),
         "random": checkpoint.random_state(training.images.device.type),
     }
+    if training.ema is not None:
+        state["ema"] = training.ema.module.state_dict()
     path = training.folder / checkpoint.NAME
     if not publish(path, lambda file: torch.save(state, file), allowed=watch.still_mine):
         raise Interrupted
 
 
-def _check_end(training: Training) -> None:
-    """Raise Diverged where the weights that the last step left are no model: nobody has computed a loss of them yet.
-
-    Those of a step too large are finite for long. Of labels, smoothed or not, a model that says the same of every
-    class has the loss ln(classes), and of a teacher's word at most T² times that (Hinton et al., 2015): one that ends
-    at EXPLODED times as much knows less than nothing.
-    """
-    progress, distilled = training.progress, training.trial.distill
-    state = training.model.state_dict()
-    loss = _last_loss(training)
-    if not math.isfinite(loss) or not all(bool(value.isfinite().all()) for value in state.values()):
-        raise Diverged(progress.step, loss if math.isfinite(loss) else progress.last_loss)
-    weighed = 1.0 if distilled is None else 1 - distilled.weight + distilled.weight * distilled.temperature**2
-    if loss > EXPLODED * weighed * math.log(max(2, training.trial.input.classes)):
-        raise Diverged(progress.step, loss)
-
-
-def _last_loss(training: Training) -> float:
-    """The mean loss of the last batch (of this process's share) with the weights as they are; they stay so."""
-    import torch
-    from torch.func import functional_call
-
-    at_once = training.trial.execution.micro_batch or training.train.batch
-    kept = {name: value.clone() for name, value in training.model.named_buffers()}  # running means of norms
-    (_, pixels, labels), *_ = batches(training.images, _order(training, training.train.epochs - 1)[-1:])
-    total = 0.0
-    with torch.no_grad():
-        for part, right in zip(torch.split(pixels, at_once), torch.split(labels, at_once), strict=True):
-            said = functional_call(training.model, kept, (part,))
-            total += _loss(training, said, part, right).item() * len(part) / len(pixels)
-    return total
-
-
 def _complete(training: Training, watch: "Watch") -> weights.Done:
     """The weights, then `done.json`, then nothing that only an unfinished training needs."""
     progress, last = training.progress, training.progress.curve[-1]
-    _check_end(training)
-    state = training.model.state_dict()
+    check_end(training)
+    state = training.judged.state_dict()
     written = weights.serialized(state)
     said = weights.Done(
         version=training.train.version,

@@ -36,11 +36,20 @@ class Ranks:
         """Whether this one writes, evaluates and decides."""
         return self.rank == 0
 
-    def share(self, indices: "Tensor") -> "Tensor":
-        """This process's part of a batch (B,): consecutive images, one more in the earlier parts where it must be."""
+    def share(self, indices: "Tensor", *, pairs: bool = False) -> "Tensor":
+        """This process's part of a batch (B,): consecutive images, one more in the earlier parts where it must be.
+
+        `pairs`: with the first image it has the last one, with the second the last but one, and so on.
+        """
+        import torch
+
         if self.count == 1:
             return indices
-        return indices.tensor_split(self.count)[self.rank]
+        if not pairs:
+            return indices.tensor_split(self.count)[self.rank]
+        half = len(indices) // 2
+        first, last = (part.tensor_split(self.count)[self.rank] for part in (indices[:half], indices[half:].flip(0)))
+        return torch.cat([first, last.flip(0)])
 
     def summed(self, number: float, device: "torch.device") -> float:
         """The sum over all processes, the same in all of them."""

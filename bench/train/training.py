@@ -12,13 +12,15 @@ from bench import data, models, weights
 from bench.batches import Feed, feed
 from bench.errors import Invalid
 from bench.files import publish
-from bench.train import checkpoint, distill
-from bench.train.optimizer import adamw
+from bench.precision import autocast
+from bench.train import checkpoint, distill, views
+from bench.train.optimizer import optimizer
 from bench.train.ranks import ALONE, Ranks, parallel
 from bench.trial import Train, Trial
 
 if TYPE_CHECKING:
     import torch
+    from timm.utils.model_ema import ModelEmaV3
     from torch import nn
 
     from bench.subject import Subject
@@ -49,6 +51,8 @@ class Training:
     model: "nn.Module"
     forward: "nn.Module"  # the same; over several processes, one that sums gradients
     optimizer: "torch.optim.Optimizer"
+    scaler: "torch.amp.GradScaler"  # of gradients in fp16; else it lets them pass
+    ema: "ModelEmaV3 | None"  # of the first process alone
     teacher: "nn.Module | None"
     images: Feed
     selection: Feed | None
@@ -59,7 +63,12 @@ class Training:
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches only: the last, smaller one is left out."""
-        return len(self.images) // self.train.batch
+        return views.steps_per_epoch(len(self.images), self.train)
+
+    @property
+    def judged(self) -> "nn.Module":
+        """What is evaluated, and written in the end: the average of the weights where there is one."""
+        return self.model if self.ema is None else self.ema.module
 
     @property
     def seconds(self) -> float:
@@ -75,18 +84,19 @@ def prepared(trial: Trial, subject: "Subject", folder: Path, ranks: Ranks = ALON
     if ranks.first:
         publish(folder / weights.TRIAL, msgspec.json.encode(trial))
     images, selection = _feed(trial, subject, "train"), _feed(trial, subject, "selection")
-    if len(images) < train.batch:
-        raise Invalid(f"batch {train.batch} is larger than the {len(images)} training images")
+    check_images(images, trial)
     seen = msgspec.structs.replace(trial.input, image=train.image)
     teacher, taught_by = None, None
     if trial.distill is not None:
-        pixels = images.images.normalized
-        teacher, taught_by = distill.teacher(trial.distill.teacher, seen, subject.store, pixels=pixels)
+        pixels, named = images.images.normalized, trial.distill.teacher_model
+        teacher, taught_by = distill.teacher(trial.distill.teacher, seen, subject.store, pixels=pixels, model=named)
     checkpoint.seed_everything(seed)  # after the teacher was built, which draws numbers too
     model = models.build(trial.model, seen, dropout=train.dropout, drop_path=train.drop_path).to(device).train()
+    if trial.distill is not None:
+        distill.hears(model)
     _check_parts_add_up(model, trial)
-    optimizer = adamw(model, train)
-    progress = _resumed(folder, model, optimizer, device) or _begun(model, train, subject.store)
+    state = _state(model, trial, device, ranks)
+    progress = _resumed(folder, state, device) or _begun(state, train, subject.store)
     if ranks.first:
         sys.stderr.write(f"training from step {progress.step}\n")
     if taught_by is not None:
@@ -98,16 +108,60 @@ def prepared(trial: Trial, subject: "Subject", folder: Path, ranks: Ranks = ALON
         train=train,
         seed=seed,
         folder=folder,
-        model=model,
-        forward=parallel(model, ranks),
-        optimizer=optimizer,
+        forward=parallel(_compiled(model, trial), ranks),
         teacher=teacher if teacher is None else teacher.to(device),
         images=images,
         selection=selection if len(selection) else None,
         progress=progress,
         began=began,
         ranks=ranks,
+        **state,
     )
+
+
+def check_images(images: Feed, trial: Trial) -> None:
+    """Raise Invalid, before anything is trained, for images that this training cannot be given."""
+    train = trial.train
+    assert train is not None
+    if len(images) < train.batch:
+        raise Invalid(f"batch {train.batch} is larger than the {len(images)} training images")
+    if train.batch and not views.steps_per_epoch(len(images), train):
+        raise Invalid(f"batch {train.batch} is larger than what repeated augmentation shows of {len(images)} images")
+    lowest, highest = int(images.labels.min()), int(images.labels.max())
+    if lowest < 0 or highest >= trial.input.classes:
+        wrong = lowest if lowest < 0 else highest
+        raise Invalid(f"label {wrong} of a training image is out of range for {trial.input.classes} classes")
+    views.check_pictures(images, train)
+
+
+def _state(model: "nn.Module", trial: Trial, device: str, ranks: Ranks) -> dict[str, Any]:
+    """What a step changes: the model, and what goes on beside it."""
+    import torch
+
+    assert trial.train is not None
+    autocast(trial.precision, device)  # refuses what the device cannot
+    if trial.execution.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    average = None
+    if trial.train.ema is not None and ranks.first:
+        from timm.utils.model_ema import ModelEmaV3
+
+        average = ModelEmaV3(model, decay=trial.train.ema, use_warmup=trial.train.ema_warmup)
+    return {
+        "model": model,
+        "optimizer": optimizer(model, trial.train),
+        "scaler": torch.amp.GradScaler(device, enabled=trial.precision == "fp16"),
+        "ema": average,
+    }
+
+
+def _compiled(model: "nn.Module", trial: Trial) -> "nn.Module":
+    if not trial.execution.compile:
+        return model
+    import torch
+
+    compiled: nn.Module = torch.compile(model)  # type: ignore[assignment]
+    return compiled
 
 
 def _check_parts_add_up(model: "nn.Module", trial: Trial) -> None:
@@ -133,35 +187,42 @@ def _check_parts_add_up(model: "nn.Module", trial: Trial) -> None:
         )
 
 
-def _resumed(folder: Path, model: "nn.Module", optimizer: "torch.optim.Optimizer", device: str) -> Progress | None:
+def _resumed(folder: Path, state: dict[str, Any], device: str) -> Progress | None:
     """Put everything where the folder's checkpoint says; None: there is none."""
     saved = checkpoint.load(folder)
     if saved is None:
         return None
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
+    state["model"].load_state_dict(saved["model"])
+    state["optimizer"].load_state_dict(saved["optimizer"])
+    state["scaler"].load_state_dict(saved.get("scaler") or {})
+    if state["ema"] is not None:
+        state["ema"].module.load_state_dict(saved["ema"])
     checkpoint.restore_random_state(saved["random"], device)
     return Progress(**saved["progress"])
 
 
-def _begun(model: "nn.Module", train: Train, store: Path) -> Progress:
+def _begun(state: dict[str, Any], train: Train, store: Path) -> Progress:
     """At step 0, with the weights that the recipe starts from where there are such."""
     if train.start is None:
         return Progress()
     loaded = weights.load(train.start, store)
-    dropped = weights.fit(model, loaded.state, keep_head=False)
+    dropped = weights.fit(state["model"], loaded.state, keep_head=False)
+    if state["ema"] is not None:
+        state["ema"].set(state["model"])
     return Progress(sources={"start": loaded.sha256}, dropped=list(dropped))
 
 
 def _feed(trial: Trial, subject: "Subject", split: data.Split) -> Feed:
-    """A split as training sees it: the whole image at the training size."""
+    """A split as training sees it where nothing is drawn: the whole image at the training size."""
     assert trial.data is not None
     assert trial.train is not None
+    interpolation = trial.train.interpolation
     return feed(
         data.load(trial.data, split),
         device=subject.device,
         workers=trial.execution.loader_workers,
+        prefetch=trial.execution.loader_prefetch,
         size=trial.train.image,
         crop=1.0,
-        interpolation="bilinear",
+        interpolation="bilinear" if interpolation == "random" else interpolation,
     )

@@ -46,7 +46,7 @@ BASES = {  # a base instead of the good one → what is said
     "execution, input, model, precision, task, train, weights",
     "base: {model: vit, train: {recipe: tiny}}": "2:1: row 'base': a training needs data: `data: NAME`",
     "base: {model: vit, data: digits, train: {epochs: 3}}": "2:42: train lacks batch, optimizer, lr, min_lr, "
-    "weight_decay, warmup_epochs, smoothing, clip_grad, dropout, drop_path, augment; name a recipe: tiny",
+    "weight_decay, warmup_epochs, smoothing, clip_grad, dropout, drop_path, augment; name a recipe: augreg, deit, mixer, swin, tiny",
 }
 
 

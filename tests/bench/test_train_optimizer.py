@@ -2,12 +2,12 @@ import timm
 import torch
 
 from bench import models
-from bench.train.optimizer import adamw
+from bench.train.optimizer import optimizer
 from bench.trial import Input
 
 
 def _decayed(model, trial):
-    groups = adamw(model, trial.train).param_groups
+    groups = optimizer(model, trial.train).param_groups
     assert [group["weight_decay"] for group in groups] == [trial.train.weight_decay, 0.0]
     names = {id(value): name for name, value in model.named_parameters()}
     return tuple({names[id(value)] for value in group["params"]} for group in groups)
@@ -48,6 +48,6 @@ def test_a_step_is_that_of_the_paper(digits_trial):
     before = model.weight.detach().clone()
     gradient = torch.tensor([[1.0, -2.0, 0.5], [-0.1, 3.0, 4.0]])
     model.weight.grad = gradient
-    adamw(model, train).step()
+    optimizer(model, train).step()
     expected = before - train.lr * (gradient / (gradient.abs() + 1e-8) + train.weight_decay * before)
     assert torch.allclose(model.weight, expected, atol=1e-7)
