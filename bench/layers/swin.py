@@ -5,6 +5,7 @@ whatever they share. Positions that are added are drawn last.
 """
 
 import warnings
+from typing import Any
 
 import torch
 from timm.layers.helpers import to_2tuple
@@ -183,6 +184,11 @@ class SwinTransformer(swin_transformer.SwinTransformer):
         """Weights that are positions: those of timm's Swin, and the absolute ones, as in Swin's own code."""
         named: set[str] = super().no_weight_decay()
         return named if self.absolute_pos_embed is None else named | {"absolute_pos_embed"}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Layers as timm's Swin has them; the table of absolute positions is of the first."""
+        layers: dict[str, Any] = super().group_matcher(coarse)
+        return layers | {"stem": r"^(?:patch_embed|absolute_pos_embed)"}
 
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of this model at another image, window or patch size, resampled where they depend on it."""

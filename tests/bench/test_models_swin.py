@@ -2,6 +2,7 @@ import msgspec
 import pytest
 import torch
 from timm.models.swin_transformer import SwinTransformer, SwinTransformerBlock
+from timm.optim import param_groups_layer_decay
 
 from bench import counting, models
 from bench.errors import Invalid
@@ -273,6 +274,14 @@ def test_tables_of_positions_do_not_decay():
     spared = {name.rpartition(".")[2] for name in _swin(position="absolute_and_relative").no_weight_decay()}
     assert spared == {"absolute_pos_embed", "relative_position_bias_table"}
     assert _swin(position="none").no_weight_decay() == set()
+
+
+def test_absolute_positions_are_of_the_first_layer():
+    model = _swin(position="absolute")
+    groups = param_groups_layer_decay(model, layer_decay=0.5)
+    scale = {id(value): group["lr_scale"] for group in groups for value in group["params"]}
+    scales = {name: scale[id(value)] for name, value in model.named_parameters()}
+    assert scales["absolute_pos_embed"] == scales["patch_embed.proj.weight"] == min(scales.values())
 
 
 @pytest.mark.parametrize("kind", ["absolute", "relative", "absolute_and_relative"])
