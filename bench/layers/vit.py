@@ -187,10 +187,10 @@ class VisionTransformer(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, object]:
         """Which weights are of which layer, in timm's form: the stem, tokens and positions, then each block."""
-        stem = r"^(?:patch_embed|cls_token|dist_token|pos_embed|axes)"
+        last = (r"^(?:norm|attn_pool)", (99999,))  # with the last block
         return {
-            "stem": stem,
-            "blocks": r"^blocks\.(\d+)" if coarse else [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))],
+            "stem": r"^(?:patch_embed|cls_token|dist_token|pos_embed|axes)",
+            "blocks": r"^blocks\.(\d+)" if coarse else [(r"^blocks\.(\d+)", None), last],
         }
 
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -370,3 +370,10 @@ def test_tokens_and_positions_do_not_decay_and_layers_are_counted_from_the_stem(
     assert {scales[name] for name in scales if name.startswith("blocks.0.")} == {0.25}
     assert {scales[name] for name in scales if name.startswith("blocks.1.")} == {0.5}
     assert scales["head.weight"] == scales["head_dist.weight"] == 1.0
+    pooled = _vit(pool="map")
+    rates = {
+        id(value): group["lr_scale"]
+        for group in param_groups_layer_decay(pooled, layer_decay=0.5)
+        for value in group["params"]
+    }
+    assert {rates[id(value)] for name, value in pooled.named_parameters() if name.startswith("attn_pool")} == {0.5}
