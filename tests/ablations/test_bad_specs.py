@@ -46,7 +46,8 @@ BASES = {  # a base instead of the good one → what is said
     "execution, input, model, precision, task, train, weights",
     "base: {model: vit, train: {recipe: tiny}}": "2:1: row 'base': a training needs data: `data: NAME`",
     "base: {model: vit, data: digits, train: {epochs: 3}}": "2:42: train lacks batch, optimizer, lr, min_lr, "
-    "weight_decay, warmup_epochs, smoothing, clip_grad, dropout, drop_path, augment; name a recipe: augreg, deit, mixer, swin, tiny",
+    "weight_decay, warmup_epochs, smoothing, clip_grad, dropout, drop_path, augment; name a recipe: augreg, deit, "
+    "mixer, swin, tiny",
 }
 
 
@@ -68,8 +69,8 @@ CALLS = {  # a change for one call → what is said
     "model.dim=.inf": "--set model.dim=.inf: .inf is no value of a spec; numbers must be finite",
     "model.dim='8'": "--set model.dim='8': model.dim must be a whole number from 1 to 65536, not '8'",
     "model.dim=8\n9": "--set model.dim=8 9: model.dim must be a whole number from 1 to 65536, not '8 9'",
-    "model.pos_embed=null": "--set model.pos_embed=null: model.pos_embed must be learned or learned2d or none or relative "
-    "or rope or sincos1d or sincos2d, not null",
+    "model.pos_embed=null": "--set model.pos_embed=null: model.pos_embed must be learned or learned2d or none or "
+    "relative or rope or sincos1d or sincos2d, not null",
     "model.patch=4": "--set model.patch=4: the design varies model.patch (factor model.patch)",
     "train.from={row: base}": "--set train.from={row: base}: rows need each other's weights: base → base",
     "model=": "--set model=: the trial names no model: `model: NAME` or `model: {name: NAME, …}`",
