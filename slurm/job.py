@@ -28,7 +28,7 @@ from bench.errors import UserError
 from bench.store import Store
 from bench.work import Work
 from bench.worker import Event
-from slurm import brake, distributed, lives, sending
+from slurm import brake, distributed, environment, lives, sending
 from slurm.lives import Life, this_job
 from slurm.sending import Send
 
@@ -179,7 +179,13 @@ def _asked(*command: str) -> str | None:
     """What Slurm answers; None when it refuses, is away, or cannot be asked from here."""
     try:
         asked = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=ASKING_S, start_new_session=True
+            command,
+            env=environment.of_questions(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=ASKING_S,
+            start_new_session=True,
         )
     except (OSError, subprocess.TimeoutExpired) as problem:
         _say(f"{command[0]}: {problem}")

@@ -129,6 +129,7 @@ def made_root(store: Store) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as problem:
         raise UserError(f"{folder}: {(problem.strerror or str(problem)).lower()}") from problem
+    trust.check(folder, "jobs run what lies there")  # somebody else may have made it in between
     return folder
 
 

@@ -4,7 +4,10 @@ import os
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Literal
+
+from slurm import environment
 
 Life = Literal["waiting", "running", "ended", "unknown"]
 
@@ -25,6 +28,9 @@ ENDED = {
 }
 
 TIMEOUT_S = 30.0
+
+CLOCKS = timedelta(hours=1)
+"""By how much this machine's clock and accounting's may differ; names tell jobs apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +133,15 @@ def arrays_called(names: Sequence[str]) -> dict[str, str] | None:
 
 
 def arrays_accounted(names: Sequence[str], since: str) -> dict[str, str]:
-    """The same of accounting, of jobs from a moment on (2026-11-21T09:30:00); empty where there is none."""
+    """The same of accounting, of jobs from a moment on (ISO 8601); empty where there is none."""
+    begin = datetime.fromisoformat(since).astimezone() - CLOCKS  # sacct reads local time, and no zone behind it
     said = ask(
         "sacct",
         "--noheader",
         "--parsable2",
         "--allocations",
         f"--name={','.join(names)}",
-        f"--starttime={since}",
+        f"--starttime={begin:%Y-%m-%dT%H:%M:%S}",
         "--format=JobID,JobName",
     )
     lines = [line.partition("|") for line in (said or "").splitlines()]
@@ -148,10 +155,15 @@ def cancel(ids: Sequence[str]) -> None:
 
 def ask(*command: str) -> str | None:
     """What Slurm says; None when it does not answer, or refuses."""
-    environment = os.environ | {"SLURM_BITSTR_LEN": "0"}  # lists of indices whole, not cut at 64 letters
     try:
         ran = subprocess.run(
-            command, env=environment, capture_output=True, text=True, errors="replace", check=False, timeout=TIMEOUT_S
+            command,
+            env=environment.of_questions(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=TIMEOUT_S,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -13,12 +13,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.errors import Needs, UserError
-from slurm import states
+from slurm import environment, states
 from slurm.request import site
 from slurm.sending import Send, Sent, called, with_ids
 
@@ -45,15 +45,16 @@ PATIENCE_S = 120.0
 SETTLED_S = 5.0
 """What was asked of a controller that then hung may be done after it has answered something else: ask twice."""
 
-OF_A_JOB = ("SLURM_", "SLURMD_", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
-OF_THE_SITE = ("SLURM_CONF", "SLURM_JWT", "SLURM_CLUSTERS")
+
+class Unsettled(UserError):
+    """Slurm may have taken jobs, and does not say so: what they work from has to stay."""
 
 
 def submit(sent: Sent, *, hold: bool = False) -> Sent:
     """Send what was prepared, array after array; each id is written down as soon as it is known.
 
     What a submitter that died has sent already is found again by its name. Raises UserError with Slurm's own words
-    where it refuses; what was sent before stays sent, and is said.
+    where it refuses, Unsettled where it does not answer; what was sent before stays sent, and is said.
     """
     for program in ("sbatch", "srun"):
         if shutil.which(program) is None:
@@ -71,14 +72,14 @@ def submit(sent: Sent, *, hold: bool = False) -> Sent:
             try:
                 sent = with_ids(sent, {array.name: _submit(sent, number, hold=hold)})
             except UserError as problem:
-                raise UserError(f"{problem}{_so_far(sent)}") from problem
+                raise type(problem)(f"{problem}{_so_far(sent)}") from problem
     return sent
 
 
 def _try(sent: Sent) -> None:
     """Raises UserError for jobs that no node could ever take: many sites let them wait for ever."""
     try:
-        with _outside_of_jobs():
+        with environment.of_sending(sent.send.request):
             tried = subprocess.run(
                 ["sbatch", "--test-only"],
                 input=script(sent, 0),
@@ -141,7 +142,9 @@ def _submit(sent: Sent, number: int, *, hold: bool) -> str:
             absent = 0
             while absent < 2:
                 if time.monotonic() > deadline:
-                    raise UserError(f"sbatch: {problem}") from problem
+                    raise Unsettled(
+                        f"sbatch: {problem}; what has arrived is found when this is tried again"
+                    ) from problem
                 time.sleep(SETTLED_S)
                 known = _arrived([array.name], sent.send.time)
                 if known:
@@ -154,7 +157,8 @@ def _sbatch(sent: Sent, number: int, *, hold: bool) -> str:
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     executor = _executor(sent, number, hold=hold)
-    with _outside_of_jobs(), contextlib.redirect_stderr(io.StringIO()):  # submitit says there what it raises
+    # submitit says on stderr what it raises
+    with environment.of_sending(sent.send.request), contextlib.redirect_stderr(io.StringIO()):
         try:
             return str(executor._submit_command(command(sent, number)).job_id)
         except FailedSubmissionError as problem:  # sent, and its id not understood
@@ -223,23 +227,6 @@ def command(sent: Sent, number: int) -> str:
 
 def _data() -> Path:
     return Path(os.environ.get("VITAB_DATA", "data")).absolute()
-
-
-@contextlib.contextmanager
-def _outside_of_jobs() -> Iterator[None]:
-    """A job that sends jobs would give them its own settings; where Slurm is stays known."""
-    inside = "SLURM_JOB_ID" in os.environ
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if inside and name.startswith(OF_A_JOB) and name not in OF_THE_SITE
-    }
-    for name in kept:
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
 
 
 def _refusal(said: str) -> str:

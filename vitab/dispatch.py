@@ -209,6 +209,8 @@ def _send(packed: Packed, chosen: Sequence[Selection], store: Store, options: ar
         journal.write(store, one, on="slurm")
     try:
         sent = submission.submit(sent, hold=options.hold)
+    except submission.Unsettled:
+        raise
     except UserError:
         _forget(sent)
         raise

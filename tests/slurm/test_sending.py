@@ -143,6 +143,19 @@ def test_a_folder_of_sends_that_others_may_write_is_refused(tmp_path):
         prepared(tmp_path / "runs", waves(1))
 
 
+def test_a_folder_of_sends_that_others_made_in_the_last_moment_is_refused(tmp_path, monkeypatch):
+    made = Path.mkdir
+
+    def open_to_all(self: Path, *given: object, **named: object) -> None:
+        made(self, *given, **named)
+        if self.suffix == ".jobs":
+            self.chmod(0o777)
+
+    monkeypatch.setattr(Path, "mkdir", open_to_all)
+    with pytest.raises(UserError, match=f"others may write {tmp_path}/runs.jobs, and jobs run what lies there; chmod"):
+        prepared(tmp_path / "runs", waves(1))
+
+
 def test_what_others_may_rename_is_refused_as_well(tmp_path):
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab").chmod(0o777)
@@ -249,9 +262,12 @@ def test_a_silent_queue_is_no_leave_to_send_again(tmp_path, fake, monkeypatch):
     (fake / "says.0").write_text(LOST)
     monkeypatch.setattr(submission, "PATIENCE_S", 0.5)
     monkeypatch.setattr(states, "arrays_called", lambda names: None if calls(fake) else {})
-    with pytest.raises(UserError) as problem:
+    with pytest.raises(submission.Unsettled) as problem:
         submission.submit(sent)
-    assert str(problem.value) == "sbatch: Batch job submission failed: Socket timed out on send/recv operation"
+    assert str(problem.value) == (
+        "sbatch: Batch job submission failed: Socket timed out on send/recv operation;"
+        " what has arrived is found when this is tried again"
+    )
     assert calls(fake) == 1
 
 

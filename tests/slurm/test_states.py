@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from bench.store import now
 from slurm import states
 from slurm.states import ENDED, RUNNING, WAITING, JobState, read_sacct, read_squeue
 
@@ -149,10 +150,22 @@ def test_a_suspended_job_is_still_to_be_expected():
     assert JobState(array="1", index=0, state="SUSPENDED").life == "running"
 
 
+@pytest.mark.usefixtures("_clock")
 def test_arrays_are_found_by_the_names_of_their_jobs(monkeypatch):
-    a_slurm_that_says(monkeypatch, squeue="9|a|b\n10|c\n11|other\n", sacct="12_0|d\n12_1|d\n13|e.f\n")
+    asked = a_slurm_that_says(monkeypatch, squeue="9|a|b\n10|c\n11|other\n", sacct="12_0|d\n12_1|d\n13|e.f\n")
     assert states.arrays_called(["a|b", "c", "z"]) == {"a|b": "9", "c": "10"}
-    assert states.arrays_accounted(["d", "e.f"], "2026-01-01T00:00:00") == {"d": "12", "e.f": "13"}
+    monkeypatch.setenv("TZ", "Pacific/Honolulu")  # ten hours behind, and where sacct reads times
+    time.tzset()
+    assert states.arrays_accounted(["d", "e.f"], "2026-01-01T09:30:00.123+00:00") == {"d": "12", "e.f": "13"}
+    assert "--starttime=2025-12-31T22:30:00" in asked[-1]
+
+
+@pytest.fixture
+def _clock(monkeypatch):
+    """The time zone that this process began with, at the end."""
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_a_program_that_is_not_there_fails_or_hangs_does_not_answer(monkeypatch):
@@ -182,5 +195,20 @@ def test_a_real_array_is_seen_waiting_and_cancelled(slurm, tmp_path):
     states.cancel([job])
     deadline = time.monotonic() + 60
     while {one.state for one in (states.states([job]) or {}).values()} != {"CANCELLED"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.mark.slurm
+def test_a_real_array_that_has_ended_is_found_in_accounting(slurm):
+    sent = now()
+    said = subprocess.run(
+        ["sbatch", "--parsable", "--wait", "--array=0", "--job-name=vitab-ended", "--output=/dev/null", "--wrap=true"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    deadline = time.monotonic() + 60
+    while states.arrays_accounted(["vitab-ended"], sent) != {"vitab-ended": said.stdout.strip()}:
         assert time.monotonic() < deadline
         time.sleep(0.2)

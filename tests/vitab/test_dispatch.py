@@ -4,6 +4,7 @@ import pytest
 
 from bench.errors import UserError
 from bench.store import Snapshot, Store
+from slurm import submission
 from slurm.packing import units
 from slurm.request import Request
 from vitab import bill, retry
@@ -47,6 +48,25 @@ def test_no_slurm_here_is_one_line(call, study, monkeypatch):
         " or leave --on away to run here\n"
     )
     assert not study.with_name("runs").exists()
+
+
+@pytest.mark.parametrize(("problem", "folders"), [(UserError, 0), (submission.Unsettled, 1)])
+def test_what_slurm_may_have_taken_keeps_its_folder(call, here, monkeypatch, problem, folders):
+    (here / "small.yaml").write_text(STUDY)
+    for name in ("sbatch", "squeue", "sacct"):
+        program = here / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(here / "bin"))
+
+    def submit(sent, *, hold):
+        raise problem("sbatch: nothing was heard")
+
+    monkeypatch.setattr(submission, "submit", submit)
+    refused = call("run", "small.yaml", "--on", "slurm", "--detach")
+    assert (refused.code, refused.err.splitlines()[-1]) == (2, "sbatch: nothing was heard")
+    assert len(list((here / "runs.jobs").glob("*/send.json"))) == folders
 
 
 def test_a_budget_needs_to_know_what_work_costs(todo):
