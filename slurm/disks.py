@@ -30,7 +30,8 @@ def _kind(folder: Path) -> str | None:
     found, longest = None, -1
     for line in _lines(MOUNTS):
         before, _, after = line.partition(" - ")
-        at = Path(before.split()[4].encode().decode("unicode_escape").encode("latin-1").decode(errors="replace"))
+        escaped = os.fsencode(before.split()[4]).decode("unicode_escape")
+        at = Path(os.fsdecode(escaped.encode("latin-1")))
         if folder.is_relative_to(at) and len(at.parts) >= longest:
             found, longest = after.split()[0], len(at.parts)
     return found

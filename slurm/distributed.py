@@ -112,8 +112,17 @@ def place(works: Iterable[Work]) -> Place | None:
         node=node,
         host=_first_host(os.environ.get("SLURM_JOB_NODELIST", "")),
         port=number,
-        server=None if node else socket.create_server(("", number), backlog=nodes),
+        server=None if node else _serving(number, nodes),
     )
+
+
+def _serving(number: int, nodes: int) -> socket.socket:
+    """Where the tasks of the other nodes come to. Raises UserError where something else is."""
+    try:
+        return socket.create_server(("", number), backlog=nodes)
+    except OSError as problem:
+        said = os.strerror(problem.errno or 0).lower()
+        raise UserError(f"port {number} of {_here()}: {said}; another job will have another one") from problem
 
 
 def port(job: str) -> int:

@@ -27,7 +27,7 @@ def main(options: argparse.Namespace) -> int:
     print(f"{name} · {count(len(mine), 'job')} cancelled{shared}; what is done stays, `vitab run` goes on from there")
     if left:
         print(f"  {count(left, 'job')} not gone yet: Slurm gives them time to end")
-    return 0
+    return 1 if left else 0
 
 
 def _wait(store: Store, name: str) -> int:

@@ -44,3 +44,9 @@ def test_of_a_disk_that_others_may_see_nothing_is_said(folder):
 def test_where_the_nodes_are_this_machine_or_unknown_nothing_is_said(monkeypatch, nodes):
     monkeypatch.setattr(disks, "ask", lambda *command: nodes)
     assert disks.doubt(Path("/data/runs")) is None
+
+
+def test_a_mount_whose_name_is_no_text_hides_no_other(tmp_path):
+    (tmp_path / "mounts").write_bytes(b"9 1 8:1 / /b\xff\xc3\xa4 rw - xfs /dev/x rw\n" + MOUNTS.encode())
+    assert "(ext4)" in (disks.doubt(Path("/data/runs")) or "")
+    assert "(xfs)" in (disks.doubt(Path(os.fsdecode(b"/b\xff\xc3\xa4/runs"))) or "")

@@ -83,6 +83,18 @@ def test_a_task_knows_its_place_by_what_slurm_says(monkeypatch, tmp_path):
     assert distributed.place(_works(tmp_path, processes=3)) is None  # on one node workers see to it
 
 
+def test_a_port_that_something_else_has_is_one_line(monkeypatch, tmp_path):
+    with socket.create_server(("", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setattr(distributed, "port", lambda job: port)
+        _clear(monkeypatch, NTASKS="2", PROCID="0", JOB_NODELIST="localhost,n2", JOB_ID="1")
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.setenv("SLURMD_NODENAME", "n1")
+        with pytest.raises(UserError) as refused:
+            distributed.place(_works(tmp_path, processes=2))
+    assert str(refused.value) == f"port {port} of n1: address already in use; another job will have another one"
+
+
 @pytest.mark.parametrize(
     ("processes", "asked", "nodes", "cpus"),
     [
