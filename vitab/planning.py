@@ -1,9 +1,10 @@
 """`vitab plan`: the rows, what is in the store, what would run. Nothing happens."""
 
 import argparse
+import itertools
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from vitab.works import Selection, cell_works, selections, shown_rows, trainings
 
 MOST_ROWS = 60  # of the table
 MOST_NAMES = 12  # in one line
+MOST_NOTES = 12
 FORMAT = 1
 FOR_JOBS = ("cpus", "gpus", "memory_gb")  # of `resources`
 UNNAMED = "what it did not name"
@@ -91,7 +93,7 @@ def describe(
     trained = [work for work in todo if work.measure == TRAIN]
     if trained:
         lines.append(_line("to train", _by_row(trained)))
-    lines += _reasons(selection, snapshot, every, retry_failed=retry_failed)
+    lines += [*_reasons(selection, snapshot, every, retry_failed=retry_failed), *_notes(shown_rows(selection))]
     if said := processes_note(todo):
         lines.append(_line("needs", said))
     if said := resources_note(selection.grid.study):
@@ -139,14 +141,28 @@ def _training_first(item: tuple[str, int]) -> tuple[bool, str]:
 
 
 def _by_row(trainings: list[Work]) -> str:
-    """small, finetuned (3 seeds each), or none (5 seeds), rope (2 seeds)."""
-    seeds = Counter(_row_of(work) for work in trainings)
-    names = list(seeds)[:MOST_NAMES]
-    more = f", and {len(seeds) - MOST_NAMES} more" if len(seeds) > MOST_NAMES else ""
-    if len(set(seeds.values())) > 1:
-        return ", ".join(f"{name} ({_count(seeds[name], 'seed')})" for name in names) + more
-    each = f" ({_count(seeds[names[0]], 'seed')}{' each' if len(seeds) > 1 else ''})" if seeds[names[0]] > 1 else ""
+    """small, finetuned (3 seeds each), or none (5 seeds), rope (2 seeds); trainings, where some share a seed."""
+    counts = Counter(_row_of(work) for work in trainings)
+    noun = "seed" if len({(_row_of(work), work.trial.seed) for work in trainings}) == len(trainings) else "training"
+    names = list(counts)[:MOST_NAMES]
+    more = f", and {len(counts) - MOST_NAMES} more" if len(counts) > MOST_NAMES else ""
+    if len(set(counts.values())) > 1:
+        return ", ".join(f"{name} ({_count(counts[name], noun)})" for name in names) + more
+    each = f" ({_count(counts[names[0]], noun)}{' each' if len(counts) > 1 else ''})" if counts[names[0]] > 1 else ""
     return ", ".join(names) + more + each
+
+
+def _notes(rows: Sequence[GridRow]) -> Iterator[str]:
+    """What is built otherwise than it reads, or said of rows by the spec, with the rows that it is said of."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            said.setdefault(note, []).append(row.id)
+    for note, ids in itertools.islice(said.items(), MOST_NOTES):
+        more = f" and {len(ids) - MOST_NAMES} more" if len(ids) > MOST_NAMES else ""
+        yield _line("note", f"{', '.join(ids[:MOST_NAMES])}{more}: {note}")
+    if len(said) > MOST_NOTES:
+        yield _line("note", f"… {len(said) - MOST_NOTES} more")
 
 
 def _row_of(work: Work) -> str:
@@ -273,4 +289,5 @@ def _row_data(row: GridRow) -> dict[str, Any]:
             **({"invalid": cell.invalid} if cell.invalid else {}),
             **({"needs": cell.needs} if cell.needs else {}),
         }
-    return {"row": row.id, "label": row.label, "group": row.group, "cells": cells}
+    notes = {"notes": row.notes} if row.notes else {}
+    return {"row": row.id, "label": row.label, "group": row.group, **notes, "cells": cells}
