@@ -15,6 +15,7 @@ from bench.errors import UserError
         ({"doubled": 1}, "| 2, 1 | 10 | 0 | 1 | identical | 7 |"),
         ({"anew": 1}, "| 2, 1 (1 from the beginning) | 10 | 0 | 0 | identical | 7 |"),
         ({"identical": False}, "| 2, 1 | 10 | 0 | 0 | DIFFERENT | 7 |"),
+        ({"starts": (1, 1)}, "| 1, 1 | 10 | 0 | 0 | identical | 7 |"),
         ({"starts": (1, 3)}, "| 1, 3 | 10 | 0 | 0 | identical | 7 |"),
         ({"failures": ("killed: twice",)}, "| 2, 1 | 10 | 0 | 0 | identical; failed: killed | 7 |"),
     ],

@@ -15,6 +15,7 @@ class Fault:
     title: str
     provoke: Provoke
     most_starts: int = 2  # of one training, that the fault explains
+    least_starts: int = 2  # of the training that it hit hardest, where it explains as many: else nothing was provoked
     site: Mapping[str, object] = field(default_factory=dict)  # what the cluster is like, where it matters
     epochs: int = 120
     design: str = ""  # more rows, as lines of the spec

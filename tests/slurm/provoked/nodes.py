@@ -7,7 +7,7 @@ from sweep import Result, Sweep
 from provoked.fault import fault
 
 
-@fault("a node lost, with its orphan alive and at work")
+@fault("a node lost, with its orphan alive and at work", least_starts=1)
 def lost_node(sweep: Sweep) -> Result:
     sweep.send()
     sweep.wait_until_busy()
