@@ -195,6 +195,9 @@ class Cells:
                 self._check(row, trial, module.DEPENDS_ON, quantity)
                 if models is not None and trial.model.name not in models:
                     raise Invalid(f"{quantity.name} is of {', '.join(models)} alone, not of {trial.model.name}")
+                data: tuple[str, ...] | None = getattr(module, "DATA", None)
+                if data is not None and trial.data is not None and trial.data.name not in data:
+                    raise _Lacking(f"data of {' or '.join(data)} for {quantity.name}, which is of no other")
             matter = "seed" in module.DEPENDS_ON or ("weights" in module.DEPENDS_ON and _seeded(trial))
             work = self._work(row, trial, measure, module)
             works[work.key] = work

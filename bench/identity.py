@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from bench.errors import UserError
-from bench.trial import Model, Source, Train, Trial
+from bench.trial import Evaluate, Model, Source, Train, Trial
 
 KEY_LENGTH = 20  # hex digits: 80 bits; among 10^9 keys a collision has a chance below 10^-6
 
@@ -25,11 +25,15 @@ NEUTRAL: dict[tuple[str, str], Any] = {
     ("Input", "tokens"): None,
     ("Trial", "command"): None,
     ("Distill", "teacher_model"): None,
-    ("Evaluate", "readout"): "both",
     **{
         ("Train", field.name): field.default
         for field in msgspec.structs.fields(Train)
         if not field.required and field.name not in ("start", "version")
+    },
+    **{
+        ("Evaluate", field.name): field.default
+        for field in msgspec.structs.fields(Evaluate)
+        if field.name not in ("image", "crop", "interpolation", "split")
     },
 }
 """(struct, field) → the value at which a field added after format 1 is left out of the hash."""

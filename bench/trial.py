@@ -172,6 +172,12 @@ class Evaluate(Frozen):
     crop: Annotated[float, Meta(gt=0, le=1)] = 1.0
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
     split: Literal["report", "selection"] = "report"
+    neighbors: Annotated[int, Meta(ge=1)] = 20  # knn
+    temperature: Annotated[float, Meta(gt=0)] = 0.07  # knn: of the votes
+    inverse_penalty: Annotated[float, Meta(gt=0)] = 1.0  # linear_probe
+    layers: Annotated[int, Meta(ge=1)] = 1  # of frozen features: class tokens of so many last blocks
+    shots: Annotated[int, Meta(ge=1)] = 5  # few_shot: images a class
+    ridge: Annotated[float, Meta(gt=0)] = 1.0  # few_shot: penalty
     readout: Literal["both", "class", "distillation"] = "both"  # heads of a model with a distillation token
 
 

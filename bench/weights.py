@@ -176,7 +176,7 @@ def fit(model: "nn.Module", state: "dict[str, Tensor]", *, keep_head: bool) -> t
     adapted = _adapted(model, state)
     own = model.state_dict()
     different = [name for name in own if name in adapted and own[name].shape != adapted[name].shape]
-    dropped = () if keep_head else tuple(name for name in different if name.startswith(_heads(model)))
+    dropped = () if keep_head else tuple(name for name in different if name.startswith(heads(model)))
     missing = [name for name in own if name not in adapted]
     for reason, names in (
         ("have another shape", [name for name in different if name not in dropped]),
@@ -203,7 +203,7 @@ def _adapted(model: "nn.Module", state: "dict[str, Tensor]") -> "dict[str, Tenso
     return dict(adapt(state, model)) if adapt and module.__name__.startswith("timm.") else dict(state)
 
 
-def _heads(model: "nn.Module") -> tuple[str, ...]:
+def heads(model: "nn.Module") -> tuple[str, ...]:
     """Beginnings of the names of the classifier's weights."""
     named = getattr(model, "CLASSIFIER", None) or getattr(model, "pretrained_cfg", {}).get("classifier") or ()
     return tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))

@@ -7,6 +7,7 @@
     LABELS: dict[str, str]                       optional: what tables call a quantity, where that is not its name
     CONVENTION: str                              optional: one line under every table, what was counted
     MODELS: tuple[str, ...]                      optional: the only models that it is of, by name
+    DATA: tuple[str, ...]                        optional: the only data sets that it is of
     TASKS: tuple[str, ...]                       optional: the only tasks that it is of; others are measured otherwise
     REMEASURE_IF_CHANGED: tuple[str, ...]        optional: libraries whose new version asks for a repeat
     def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]

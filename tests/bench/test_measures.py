@@ -11,10 +11,9 @@ from bench.subject import Subject
 from bench.trial import Trial
 
 MEASURES = registry.names("measures")
-OF_ANY = [
-    name for name in MEASURES if not any(hasattr(registry.load("measures", name), only) for only in ("MODELS", "TASKS"))
-]
-"""Measures that are not of a model, or a task, of theirs, which is tested beside them."""
+ONLY = ("MODELS", "TASKS", "DATA")
+OF_ANY = [name for name in MEASURES if not any(hasattr(registry.load("measures", name), only) for only in ONLY)]
+"""Measures that are not of a model, a task or data of theirs, which is tested beside them."""
 
 
 @pytest.mark.parametrize("name", MEASURES)

@@ -100,9 +100,9 @@ def test_with_five_classes_there_is_no_top5(image_folder, tmp_path, digits_trial
 def test_what_is_lacking_is_said_in_a_line(digits_trial, tmp_path):
     subject = Subject(store=tmp_path)
     bare = msgspec.structs.replace(digits_trial(), train=None, seed=None)
-    with pytest.raises(Invalid, match=r"^top1 needs weights: a training, or weights of another trial, a file or a lib"):
+    with pytest.raises(Invalid, match=r"^accuracies need weights: a training, or weights of another trial, a file "):
         top1.measure(bare, subject)
-    with pytest.raises(Invalid, match=r"^top1 needs data and an evaluation protocol$"):
+    with pytest.raises(Invalid, match=r"^accuracies need data and an evaluation protocol$"):
         top1.measure(msgspec.structs.replace(bare, data=None), subject)
     with pytest.raises(Needs, match=r"^weights [0-9a-f]{20} are not in the store$"):
         top1.measure(digits_trial(), subject)

@@ -41,7 +41,7 @@ def test_a_job_that_is_put_back_goes_on_from_what_the_program_left(shell):
     began = shell.folder / "runs" / "weights"
     _until(lambda: len(list(began.glob("*/began"))) == 2)
     queued = set(_output("squeue", "--noheader", "--array", "--format=%A").split())
-    _output("scancel", "--signal=USR2", "--batch", *queued)
+    _output("scancel", "--signal=USR2", *queued)
     _until(lambda: all(cell["state"] == "measured" for cell in _cells(shell).values()))
     assert {row: cell["value"] for row, cell in _cells(shell).items()} == {"2": 20.0, "3": 30.0}
 
@@ -56,7 +56,7 @@ def _output(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def _until(condition, patience_s=180):
+def _until(condition, patience_s=120):
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, "it never came"
