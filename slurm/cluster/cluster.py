@@ -131,6 +131,7 @@ def up(folder: Path, wanted: Settings) -> Cluster:
     one = Cluster(settings=wanted, places=configuration.places(folder))
     files.check(one.places)
     one.places.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.check(one.places)  # somebody else may have made it in between
     with files.alone(folder):
         files.make(wanted, one.places)
         configured = files.configured(wanted, one.places)

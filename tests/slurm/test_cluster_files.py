@@ -45,6 +45,20 @@ def test_the_folder_of_another_user_is_refused(tmp_path, monkeypatch):
         files.check(configuration.places(tmp_path))
 
 
+def test_a_folder_that_another_user_made_in_the_last_moment_is_refused(tmp_path, monkeypatch):
+    made, me = Path.mkdir, os.geteuid()
+
+    def by_another(self: Path, *given: object, **named: object) -> None:
+        made(self, *given, **named)
+        monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+
+    monkeypatch.setattr(installing, "lacking", lambda wanted: None)
+    monkeypatch.setattr(Path, "mkdir", by_another)
+    with pytest.raises(UserError, match="belongs to another user"):
+        cluster.up(tmp_path / "new", Settings())
+    assert list((tmp_path / "new").iterdir()) == []
+
+
 def test_keys_stay_what_they_are_and_only_their_owner_reads_them(tmp_path):
     here = configuration.places(tmp_path / "one")
     files.make(Settings(gpus=0), here)
