@@ -9,7 +9,7 @@ SWIN_POSITIONS = ["none", "absolute", "absolute_and_relative", "without_appearan
 SIZES = [f"{dim}:{depth}" for dim in (24, 48, 96) for depth in (1, 2, 4)]
 STEMS = ["base", "conv_1gf", "resnet_1gf", "patches_4gf", "conv_4gf", "patches_18gf", "conv_18gf"]
 STUDIES = {  # study → its rows of digits and of ImageNet, in the order of the table, and the trainings of both
-    "class_token": (["token", "mean", "map"], ["token", "mean", "map"], 6, 6),
+    "class_token": (["token", "mean", "map"], ["token", "mean", "map"], 9, 6),
     "heads": (["4", "1", "2", "8", "16"], ["6", "1", "3", "12", "24"], 5, 5),
     "hybrid_stem": (["base", "conv", "resnet"], STEMS, 3, 7),
     "model_size": (SIZES, ["ti", "s", "b"], 9, 3),

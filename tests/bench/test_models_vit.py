@@ -8,7 +8,7 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from timm.optim import param_groups_layer_decay
 
-from bench import models
+from bench import counting, models
 from bench.errors import Invalid, UserError
 from bench.trial import Input
 
@@ -47,6 +47,18 @@ def test_parameters_are_what_the_closed_form_says(pos_embed, pool, input_, knobs
     expected = embedding + token * dim + depth * block + 2 * dim + pooling.get(pool, 0) + head
     expected += positions.get(pos_embed, 0)
     assert _parameters(_vit(input_, **knobs, pos_embed=pos_embed, pool=pool)) == expected
+
+
+@pytest.mark.parametrize("knobs", [{"pool": "token"}, {"pool": "mean"}, {"pool": "map"}, {"distilled": True}])
+@pytest.mark.parametrize("pos_embed", ["none", "learned", "learned2d", "sincos2d", "rope"])
+def test_multiply_adds_are_what_the_closed_form_says(pos_embed, knobs):
+    patches, dim, depth, heads = 16, 48, 2, 1 + knobs.get("distilled", False)
+    tokens = patches + {"token": 1}.get(knobs.get("pool", "token"), 0) + knobs.get("distilled", False)
+    block = 12 * tokens * dim**2 + 2 * tokens**2 * dim  # qkv, projection and MLP; scores and what they weigh
+    pooling = 10 * dim**2 + 2 * patches * dim**2 + 2 * patches * dim if knobs.get("pool") == "map" else 0
+    expected = patches * 2**2 * dim + depth * block + pooling + heads * dim * 10
+    model = models.resolve("vit", SMALL | knobs | {"pos_embed": pos_embed})
+    assert counting.of_model(model, DIGITS).total == expected
 
 
 def test_vit_base_at_224_has_the_parameters_of_the_paper():

@@ -30,5 +30,5 @@ def test_rows_with_one_note_stand_in_one_line(call, here):
 
 
 def test_trainings_of_one_seed_are_not_called_seeds(call):
-    assert "  to train     token, mean, map (2 trainings each)\n" in call("plan", "class_token").out
+    assert "  to train     token, mean, map (3 trainings each)\n" in call("plan", "class_token").out
     assert "  to train     unshifted, base, padding (5 seeds each)\n" in call("plan", "window_shifting").out
