@@ -196,7 +196,7 @@ class VisionTransformer(nn.Module):
     def adapt(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of this model at another image or patch size, resampled where they depend on it.
 
-        Kernels of patches by the pseudo-inverse of a resize (Beyer et al., FlexiViT, CVPR 2023, section 3.4), tables
+        Kernels of patches by the pseudo-inverse of a resize (Beyer et al., FlexiViT, CVPR 2023), tables
         of positions bicubically; both are timm's.
         """
         own = self.state_dict()

@@ -39,7 +39,7 @@ class Knobs(Frozen):
     pos_embed: Literal["none", "learned", "learned2d", "sincos1d", "sincos2d", "relative", "rope"] = "learned"
 
     # token: a class token is read (ViT, section 3.1); mean of the patches (appendix D.3), or attention from a learned
-    # query over them (Zhai et al., Scaling Vision Transformers, CVPR 2022, section 2.3): there is no class token then
+    # query over them (Zhai et al., Scaling Vision Transformers, CVPR 2022, section 3.2): there is no class token then
     pool: Literal["token", "mean", "map"] = "token"
 
     distilled: bool = False  # a second token with a head of its own, for what a teacher says (DeiT, section 4)

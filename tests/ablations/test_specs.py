@@ -6,6 +6,8 @@ from ablations.grid import build
 from ablations.study import load
 
 SWIN_POSITIONS = ["none", "absolute", "absolute_and_relative", "without_appearance", "base"]
+POSITIONS = ["none", "sincos2d", "relative", "rope"]
+MORE_POSITIONS = ["none", "learned2d", "sincos1d", "sincos2d", "relative", "rope"]
 SIZES = [f"{dim}:{depth}" for dim in (24, 48, 96) for depth in (1, 2, 4)]
 STEMS = ["base", "conv_1gf", "resnet_1gf", "patches_4gf", "conv_4gf", "patches_18gf", "conv_18gf"]
 STUDIES = {  # study → its rows of digits and of ImageNet, in the order of the table, and the trainings of both
@@ -13,6 +15,8 @@ STUDIES = {  # study → its rows of digits and of ImageNet, in the order of the
     "heads": (["4", "1", "2", "8", "16"], ["6", "1", "3", "12", "24"], 5, 5),
     "hybrid_stem": (["base", "conv", "resnet"], STEMS, 3, 7),
     "model_size": (SIZES, ["ti", "s", "b"], 9, 3),
+    "patch_size": (["1", "2", "4", "8"], ["16", "8", "14", "32"], 20, 4),
+    "positional_embedding": (["learned", *POSITIONS], ["learned", *MORE_POSITIONS], 25, 7),
     "swin_position_bias": (SWIN_POSITIONS, SWIN_POSITIONS, 5, 5),
     "window_shifting": (["unshifted", "base", "padding"], ["unshifted", "base", "padding"], 15, 3),
     "window_size": (["2", "1", "4", "8"], ["8", "4", "7", "16"], 4, 4),
