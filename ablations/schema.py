@@ -173,6 +173,7 @@ class Setting(Frozen):
     needs: dict[str, Reason] = {}
     reported: dict[str, Any] = {}
     comparable: Reason | None = None
+    paper: Paper | None = None
     question: str | None = None
     title: str | None = None
 

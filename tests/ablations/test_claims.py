@@ -35,6 +35,7 @@ def test_what_a_setting_measures_on_other_data_compares_with_nothing_reported(pl
           small: {}
           imagenet:
             comparable: null
+            paper: {title: A Paper, table: Table 1}
             design: {rows: [{id: b, model.depth: 2}, {id: c, model.depth: 3, reported: {top1: 82}}]}
             reported: {top1: {b: 83}}
         """
@@ -43,7 +44,9 @@ def test_what_a_setting_measures_on_other_data_compares_with_nothing_reported(pl
         assert [row.id for row in grid.rows] == ["a"]
         claims = grid.rows[0].cells["top1"].claims
         assert [claim.comparable for claim in claims] == ["digits are not ImageNet", "another crop"]
+        assert grid.study.spec.paper is None
     grid = planned(text, setting="imagenet")
+    assert grid.study.spec.paper.table == "Table 1"
     assert printed(grid) == [["83"], ["82"]]
     assert [row.cells["top1"].claims[0].comparable for row in grid.rows] == [None, None]
 
