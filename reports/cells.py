@@ -14,7 +14,7 @@ from bench.conflict import conflicts
 from bench.record import Failure, Record
 from bench.store import Snapshot
 from bench.work import Work
-from reports import captions, mixtures
+from reports import captions, imported, mixtures
 from reports.answers import Answer, answer, choose, failure_text
 from reports.judgement import judged
 from reports.plain import plain_table
@@ -37,6 +37,8 @@ def fill(
     cells = {
         row.id: {name: _cell(cell, grid, snapshot, running) for name, cell in row.cells.items()} for row in grid.rows
     }
+    if imported.any_in(snapshot):
+        _fill_in(cells, grid, snapshot)
     comparisons: dict[str, Comparison] = {}
     for column in grid.columns:
         if column.quantity is not None:
@@ -60,6 +62,17 @@ def fill(
             source=captions.source(grid.study.spec.paper),
         )
     )
+
+
+def _fill_in(rows: dict[str, dict[str, Cell]], grid: Grid, snapshot: Snapshot) -> None:
+    """Put what was measured elsewhere where nothing was measured here."""
+    for row in grid.rows:
+        for name, planned in row.cells.items():
+            if rows[row.id][name].state not in ("measured", "conflict", "invalid"):
+                found = imported.records(grid, row.id, name, snapshot)
+                if found:
+                    filled = imported.shown(found, planned.quantity, planned.unit)
+                    rows[row.id][name] = replace_cell(filled, claims=judged(planned, filled, grid, snapshot))
 
 
 def _part(grid: Grid, columns: Sequence[str] | None, rows: Sequence[str] | None) -> Grid:
@@ -208,10 +221,17 @@ def _compare(grid: Grid, column: StudyColumn, rows: dict[str, dict[str, Cell]]) 
     """Bold and differences of one column, written into its cells."""
     assert column.quantity is not None
     pool: dict[str, dict[int, float]] = {}
+    states = {cells[column.name].state for cells in rows.values() if column.name in cells}
+    state = "measured" if "measured" in states else "imported"  # never both: they are of different makes
     for row in grid.rows:
         cell, planned = rows[row.id].get(column.name), row.cells.get(column.name)
-        whole = cell is not None and cell.state == "measured" and cell.n == len(grid.seeds)
-        if whole and planned is not None and planned.seeds_matter and planned.quantity == column.quantity.name:
+        whole = cell is not None and cell.state == state and cell.n == len(grid.seeds)
+        if (
+            whole
+            and planned is not None
+            and (planned.seeds_matter or state == "imported")
+            and planned.quantity == column.quantity.name
+        ):
             pool[row.id] = dict(zip(grid.seeds, cell.samples, strict=True))  # type: ignore[union-attr]
     compared = compare(pool, column.quantity.better)
     wanted = column.difference if column.difference is not None else grid.base is not None and len(pool) > 1

@@ -17,6 +17,7 @@ State = Literal[
     "needs",
     "not_applicable",
     "conflict",
+    "imported",  # measured elsewhere: a value, and in `reason` where it comes from
 ]
 Verdict = Literal[
     "reproduced",

@@ -32,6 +32,7 @@ WITHOUT_NUMBER: dict[State, Verdict] = {
     "invalid": "failed",
     "conflict": "failed",
     "not_applicable": "not_comparable",
+    "imported": "not_comparable",
 }
 
 

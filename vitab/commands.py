@@ -167,6 +167,20 @@ def _parser() -> _Parser:
     one.add_argument("--diff", metavar="OTHER", help="module by module against another model")
     _json(one)
 
+    one = command("import", "importing", "numbers that were measured elsewhere, shown as such")
+    one.add_argument("file", type=Path, metavar="FILE", help="csv or json: row, column, value, and seed, unit")
+    one.add_argument(
+        "--as", dest="study", type=_study, required=True, metavar="STUDY", help="of which they are numbers"
+    )
+    _variation(one)
+
+    one = command("compare", "comparing", "two rows beside each other: the difference, and image by image")
+    one.add_argument("study", type=_study, metavar="STUDY")
+    one.add_argument("row", metavar="ROW")
+    one.add_argument("other", metavar="ROW")
+    one.add_argument("column", metavar="COLUMN")
+    _variation(one)
+
     command("worker", "worker", "work as JSON lines in, records out: what local slots and Slurm jobs start")
     command("schema", "schema", "JSON Schema of specs, for editors")
     one = command("doctor", "doctor", "this machine: devices, libraries, and what is missing for what")

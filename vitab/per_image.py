@@ -15,12 +15,14 @@ from reports.significance import per_image
 if TYPE_CHECKING:
     from numpy import ndarray
 
-QUANTITY = "top1"
-"""What predictions say on their own: which class has the largest logit."""
+QUANTITIES = ("top1", "real", "knn", "linear_probe", "few_shot")
+"""Accuracies of which it is kept what was said of every image."""
 
 
-def beside(works: tuple[Work, ...], base: tuple[Work, ...], *, named: str, store: Store, at: Snapshot) -> Iterator[str]:
-    """A line for every seed of a row that the base row, called `named`, has too; both measured, predictions kept."""
+def beside(
+    works: tuple[Work, ...], base: tuple[Work, ...], *, quantity: str, named: str, store: Store, at: Snapshot
+) -> Iterator[str]:
+    """A line for every seed of a row that another row, called `named`, has too; both measured, predictions kept."""
     by_seed = {work.trial.seed: work for work in base}
     for work in works:
         if (other := by_seed.get(work.trial.seed)) is None:
@@ -28,7 +30,7 @@ def beside(works: tuple[Work, ...], base: tuple[Work, ...], *, named: str, store
         ours, theirs = plan.serving(work, at), plan.serving(other, at)
         if ours is None or theirs is None:
             continue
-        mine, its = _predictions(ours, store), _predictions(theirs, store)
+        mine, its = _predictions(ours, quantity, store), _predictions(theirs, quantity, store)
         if mine is not None and its is not None:
             seed = "" if work.trial.seed is None else f"seed {work.trial.seed}, "
             yield f"{seed}image by image beside {named}: {_told(mine, its)}"
@@ -46,10 +48,11 @@ def _told(ours: "tuple[ndarray, ndarray]", theirs: "tuple[ndarray, ndarray]") ->
     )
 
 
-def _predictions(record: Record, store: Store) -> "tuple[ndarray, ndarray] | None":
+def _predictions(record: Record, quantity: str, store: Store) -> "tuple[ndarray, ndarray] | None":
     """Labels and predicted classes, each (N,); None where they are not kept, or are not the accuracy on record.
 
-    They are not where an image has several right classes, of which the file names the first alone.
+    They are not where an image has several right classes, of which the file names the first alone; where it says which
+    images are right, that is the class.
     """
     import numpy as np
 
@@ -58,11 +61,12 @@ def _predictions(record: Record, store: Store) -> "tuple[ndarray, ndarray] | Non
         return None
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            labels, classes = kept["labels"], kept[QUANTITY]
+            classes = kept["right"] if "right" in kept else kept[quantity]
+            labels = np.ones_like(classes) if "right" in kept else kept["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # damaged
         return None
     if labels.ndim != 1 or not labels.size or labels.shape != classes.shape:
         return None
-    (accuracy,) = record.quantities[QUANTITY].samples[:1]
+    (accuracy,) = record.quantities[quantity].samples[:1]
     agrees = abs(100 * float((labels == classes).mean()) - accuracy) < 50 / labels.size  # half an image
     return (labels, classes) if agrees else None

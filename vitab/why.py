@@ -18,6 +18,7 @@ from bench.record import Record
 from bench.store import Snapshot, Store
 from bench.trial import Trial
 from bench.work import Work
+from reports import imported
 from reports.answers import choose, failure_text
 from reports.cells import fill
 from reports.check import words
@@ -44,7 +45,8 @@ def main(options: argparse.Namespace) -> int:
     cell = next(line for line in table.rows if line.row == row.id).cells[column.name]
     print(plain(f"{one.grid.study.name} · {row.label} · {column.label}: {_headline(cell)}"))
     images = _image_lines(one.grid, row, column, store, snapshot)
-    for line in (*_number_lines(planned, cell, snapshot), *images, *_key_lines(planned, snapshot)):
+    others = imported.told(imported.records(one.grid, row.id, column.name, snapshot), planned.quantity)
+    for line in (*_number_lines(planned, cell, snapshot), *others, *images, *_key_lines(planned, snapshot)):
         print(plain_lines(line))
     return 0
 
@@ -104,13 +106,14 @@ def _parts_lines(works: tuple[Work, ...], snapshot: Snapshot) -> Iterator[str]:
 
 def _image_lines(grid: Grid, row: GridRow, column: StudyColumn, store: Store, snapshot: Snapshot) -> Iterator[str]:
     """A row's predictions beside those of the base row, as far as both are kept."""
-    if grid.base is None or row.id == grid.base or row.cells[column.name].quantity != per_image.QUANTITY:
+    if grid.base is None or row.id == grid.base or row.cells[column.name].quantity not in per_image.QUANTITIES:
         return
     base = grid.row(grid.base)
     planned = base.cells.get(column.name)
-    if planned is not None and planned.quantity == per_image.QUANTITY:
-        works, others = _works(row.cells[column.name], snapshot), _works(planned, snapshot)
-        yield from per_image.beside(works, others, named=base.label, store=store, at=snapshot)
+    own = row.cells[column.name]
+    if planned is not None and planned.quantity == own.quantity:
+        works, others = _works(own, snapshot), _works(planned, snapshot)
+        yield from per_image.beside(works, others, quantity=own.quantity, named=base.label, store=store, at=snapshot)
 
 
 def _key_lines(planned: GridCell, snapshot: Snapshot) -> Iterator[str]:
@@ -140,6 +143,7 @@ def _headline(cell: Cell) -> str:
     if cell.value is None:
         return words(cell.state) + (f": {cell.reason}" if cell.reason else "")
     exact = _exactly(cell.value, cell.unit)
+    exact = f"{exact} imported, not measured here" if cell.state == "imported" else exact
     spread = "" if cell.std is None else f" ± {cell.std:.2f} over {cell.n} seeds"
     return exact + spread + (f"; {cell.reason}" if cell.reason else "")
 
