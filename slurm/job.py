@@ -28,7 +28,7 @@ from bench.errors import UserError
 from bench.store import Store
 from bench.work import Work
 from bench.worker import Event
-from slurm import brake, distributed, environment, lives, sending
+from slurm import brake, distributed, environment, idle, lives, sending
 from slurm.lives import Life, this_job
 from slurm.sending import Send
 
@@ -52,23 +52,20 @@ ASKING_S = 30.0
 class Doing:
     """What a job did in this life."""
 
-    life: Life
+    folder: Path
+    works: list[Work]
     store: Store
+    life: Life
     brake: Callable[[Event], None]  # ends the job where its whole send was stopped
-    began: float = field(default_factory=time.time)
-    done: int = 0
-    keys: set[str] = field(default_factory=set)  # of what it began
     attempts: set[str] = field(default_factory=set)  # what others did is told in their logs
 
     def tell(self, event: Event, work: Work) -> None:
         """A log line for what begins and what ends."""
         if event.event == "started":
-            self.keys.add(work.key)
             self.attempts.add(event.attempt)
             self.life.began(work.key, event.attempt)
             _say(f"{work.label} {work.measure} …")
         elif event.event == "done" and event.attempt in self.attempts:
-            self.done += 1
             said = "done" if event.failure is None else f"{event.failure.kind}: {event.failure.reason}"
             took = "" if event.seconds is None else f" in {event.seconds:.1f} s"
             _say(f"{work.label} {work.measure} {said}{took}")
@@ -76,12 +73,16 @@ class Doing:
             _say(f"{work.label} {work.measure}: its process died; tried once more")
         self.brake(event)
 
-    @property
-    def moved(self) -> bool:
-        """Whether anything came of it, were it a checkpoint: what never moves would be put back for ever."""
-        folders = [self.store.weights_folder(key) for key in self.keys]
-        saved = [path for folder in folders for path in (folder / "checkpoint.pt", *(folder / "checkpoints").glob("*"))]
-        return self.done > 0 or any(path.exists() and path.stat().st_mtime >= self.began for path in saved)
+    def given_up(self, *, begun: bool) -> bool:
+        """Record and say what the job has tried in so many lives that it is enough; whether there was such a thing."""
+        found = idle.idle(self.folder, self.store, begun=begun)
+        if found is None:
+            return False
+        idle.settle(found, self.works, self.store)
+        keys = {began.key for began in found.last}
+        labels = ", ".join(work.label for work in self.works if work.key in keys) or "it had nothing in hand"
+        _say(f"{found}: {labels}: not tried again by itself")
+        return True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,16 +94,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     doing = None
     try:
         send, store = opened(folder)
-        place = distributed.place(sending.manifest(folder))
+        works = sending.manifest(folder)
+        place = distributed.place(works)
         if place is not None and place.node > 0:
             return distributed.follow(place)
         brake.look(folder)
-        works = sending.manifest(folder)
-        doing = Doing(life=Life(folder), store=store, brake=brake.watched(folder, works, store, send.stop_after))
+        listen = brake.watched(folder, works, store, send.stop_after)
+        doing = Doing(folder=folder, works=works, store=store, life=Life(folder), brake=listen)
         lives.settle(folder.parent, works, store)
+        doing.given_up(begun=False)  # Slurm itself puts back what lost its node
         with distributed.leading(place):
             outcome = local.run(
-                todo(folder, send, array, index, store),
+                todo(works, send, array, index, store),
                 store,
                 workers=max(1, send.request.gpus) if place is None else 1,
                 on_event=doing.tell,
@@ -124,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signal.signal(number, signal.SIG_IGN)
         if doing is not None:
             doing.life.left()
-        return _ended(stopped.signal, moved=doing is None or doing.moved)
+        return _ended(stopped.signal, doing)
     return 1 if outcome.failed else 0
 
 
@@ -144,12 +147,11 @@ def opened(folder: Path) -> tuple[Send, Store]:
     return send, store
 
 
-def todo(folder: Path, send: Send, array: int, index: int, store: Store) -> list[Work]:
+def todo(works: list[Work], send: Send, array: int, index: int, store: Store) -> list[Work]:
     """What has no record since it was sent: the job's own list first, then the rest of its wave and of those before.
 
     What had failed by then was sent to be tried again; what failed since then was tried.
     """
-    works = sending.manifest(folder)
     own = send.arrays[array].own[index]
     allowed = {line for one in (*range(array + 1),) for job in send.arrays[one].own for line in job}
     snapshot = store.read()
@@ -158,16 +160,21 @@ def todo(folder: Path, send: Send, array: int, index: int, store: Store) -> list
     return plan.missing(left, snapshot, weights_ready=store.weights_ready, retry_failed=True)
 
 
-def _ended(number: int, *, moved: bool) -> int:
-    """Go back into the queue, unless Slurm has other plans. Refused is no error: it may have put the job back."""
+def _ended(number: int, did: Doing | None) -> int:
+    """Go back into the queue, unless Slurm has other plans, or nothing ever comes of it.
+
+    Refused is no error: Slurm may have put the job back.
+    """
     _say(f"stopped by {signal.Signals(number).name}; checkpoints are saved")
     code = 128 + number
     doing = _asked("squeue", "--noheader", f"--jobs={this_job()}", "--format=%T")
     if doing is not None and doing != "RUNNING":  # ended by its user, by its limit, or by a preemption
         _say(f"Slurm says {doing.lower() or 'that it is over'}")
         return code
-    if number == signal.SIGUSR2 and not moved:
-        _say("nothing came of all its time, not even a checkpoint: it does not go back into the queue by itself")
+    if did is not None and did.given_up(begun=True):
+        return code
+    if did is not None and number == signal.SIGUSR2 and (found := idle.idle(did.folder, did.store, most=1)):
+        _say(f"{found}: it does not go back into the queue by itself")
     elif _asked("scontrol", "requeue", this_job()) is None:
         _say("not put back into the queue; unless Slurm does it, `vitab run … --on slurm` sends the rest again")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

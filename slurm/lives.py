@@ -30,7 +30,7 @@ NODE_LOST = {"NODE_FAIL", "BOOT_FAIL"}
 
 
 class Began(Frozen):
-    """A line of a life: an attempt, or, without one, that the job left in order."""
+    """A line of a life: an attempt, or, without one, that nothing is in hand: at its opening, and where it left."""
 
     key: str = ""
     attempt: str = ""
@@ -56,9 +56,9 @@ class Life:
     """The file of this job, from one start of it to its end."""
 
     def __init__(self, folder: Path) -> None:
-        restart = os.environ.get("SLURM_RESTART_COUNT", "0")
-        self.path = folder / "lives" / f"{this_job()}.{restart}.jsonl"
+        self.path = path(folder, int(os.environ.get("SLURM_RESTART_COUNT") or 0))
         self.path.parent.mkdir(exist_ok=True)
+        self._write(Began(time=now()))
 
     def began(self, key: str, attempt: str) -> None:
         """Write down what is begun."""
@@ -71,6 +71,11 @@ class Life:
     def _write(self, line: Began) -> None:
         with self.path.open("ab") as file:
             file.write(msgspec.json.encode(line) + b"\n")
+
+
+def path(folder: Path, restart: int) -> Path:
+    """Of a life of this job: of its first start (0), or of a later one."""
+    return folder / "lives" / f"{this_job()}.{restart}.jsonl"
 
 
 def this_job() -> str:
@@ -104,7 +109,7 @@ def settle(root: Path, works: Iterable[Work], store: Store) -> list[Lost]:
         work = wanted[key]
         left = [one for one in ended if not (_memory(one) and micro_batches.split(work, store, one.began.attempt))]
         if len(left) >= DEATHS:
-            _record(work, store, left[-1].began.attempt, _failure(left))
+            record(work, store, left[-1].began.attempt, _failure(left))
         else:
             open_again += ended
     return open_again
@@ -116,16 +121,16 @@ def _lost(root: Path, wanted: dict[str, Work], snapshot: Snapshot) -> list[Lost]
     What was tried before a record that no longer answers the work is forgiven it.
     """
     last: dict[str, Path] = {}
-    for path in sorted(root.glob("*/lives/*.jsonl"), key=lambda path: path.stat().st_mtime):
-        last[path.name.partition(".")[0]] = path
+    for life in sorted(root.glob("*/lives/*.jsonl"), key=lambda life: life.stat().st_mtime):
+        last[life.name.partition(".")[0]] = life
     last.pop(this_job(), None)
     since = {key: max((one.time for one in snapshot.attempts.get(key, ())), default="") for key in wanted}
     found: list[tuple[str, Path, Began]] = []
-    for job, path in last.items():
-        lines = list(_lines(path))
-        if lines and lines[-1].attempt:
-            attempts = {line.key: line for line in lines if line.key in wanted and line.time > since[line.key]}
-            found += [(job, path.parents[1], line) for line in attempts.values()]
+    for job, life in last.items():
+        begun = list(lines(life))
+        if begun and begun[-1].attempt:
+            attempts = {line.key: line for line in begun if line.key in wanted and line.time > since[line.key]}
+            found += [(job, life.parents[1], line) for line in attempts.values()]
     said = states.states(sorted({job.partition("_")[0] for job, _, _ in found})) or {}
     return [
         Lost(began=began, job=job, state=_state(folder, job, said))
@@ -133,9 +138,9 @@ def _lost(root: Path, wanted: dict[str, Work], snapshot: Snapshot) -> list[Lost]
     ]
 
 
-def _lines(path: Path) -> Iterable[Began]:
+def lines(life: Path) -> Iterable[Began]:
     """A life, as far as it was written: its job may have been ended within a line."""
-    for line in path.read_bytes().splitlines():
+    for line in life.read_bytes().splitlines():
         with contextlib.suppress(msgspec.DecodeError):
             yield msgspec.json.decode(line, type=Began)
 
@@ -162,8 +167,8 @@ def _failure(deaths: list[Lost]) -> Failure:
     return Failure(kind="killed", reason=f"its whole job was killed twice, lastly job {job}")
 
 
-def _record(work: Work, store: Store, attempt: str, failure: Failure) -> None:
-    """Unless somebody works on it, or did while we were thinking."""
+def record(work: Work, store: Store, attempt: str, failure: Failure) -> None:
+    """A failure of what ended its jobs, unless somebody works on it, or did while we were thinking."""
     mine = lease.acquire(store, work.key)
     if mine is None:
         return
