@@ -12,6 +12,9 @@ from bench import models
 from bench.errors import UserError
 from bench.trial import Frozen, Source
 
+HUBS = ("hf-hub:", "hf_hub:")
+"""Before a name of Hugging Face's hub, as timm writes it; timm publishes its weights there under their own names."""
+
 WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".npz")
 
 
@@ -46,7 +49,8 @@ def source(draft: Draft, value: Any, path: Path, find: FindSource) -> Source | N
     if value is None:
         return None
     if named := isinstance(value, str):
-        value = {"file": value} if "/" in value or value.endswith(WEIGHT_SUFFIXES) else {"published": value}
+        is_file = ("/" in value or value.endswith(WEIGHT_SUFFIXES)) and not value.startswith(HUBS)
+        value = {"file": value} if is_file else {"published": value}
     try:
         if isinstance(value, dict) and "row" in value:
             return find(convert(value, Edge))
@@ -68,6 +72,11 @@ def source(draft: Draft, value: Any, path: Path, find: FindSource) -> Source | N
 
 
 def _published(name: str) -> str:
+    if name.startswith(HUBS):
+        owner, _, rest = name.partition(":")[2].partition("/")
+        if owner != "timm" or not rest:
+            raise NoSource(f"weights of the hub are hf-hub:timm/NAME, not {name!r}; fetch and name a file")
+        name = f"timm:{rest}"
     try:
         canonical = models.canonical_name(name)
     except UserError as problem:

@@ -64,6 +64,8 @@ def contradiction(work: Work, record: Record, snapshot: Snapshot) -> str | None:
         bound.get("data"), _images(trial.data, trial.evaluate.split), record.time, snapshot
     ):
         return "data"
+    if _is_other(bound.get("train"), _images(trial.data, "train"), record.time, snapshot):  # of frozen features
+        return "data"
     return None if work.weights_key is None else outdated(work.weights_key, snapshot, trial)
 
 

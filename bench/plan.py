@@ -130,6 +130,8 @@ def _likenesses(measure: str, trial: Trial) -> list[tuple[Any, ...]]:
     knobs = tuple((name, str(value)) for name, value in sorted(trial.model.knobs.items()) if isinstance(value, int))
     data = None if trial.data is None else (trial.data.name, trial.data.subset)
     train = None if trial.train is None else (trial.train.image, trial.train.epochs, trial.train.batch)
+    if trial.command is not None:
+        knobs = tuple((name, str(value)) for name, value in sorted(trial.command.arguments.items()))
     size = (measure, trial.model.name, knobs, trial.input.image, data, train if measure == TRAIN else None)
     return [size] if measure == TRAIN else [size, (measure, trial.model.name), (measure,)]
 

@@ -92,7 +92,7 @@ def _about(module: Any) -> str:
 def _about_measure(name: str) -> str:
     module = registry.load("measures", name)
     made = ", ".join(f"{quantity} [{unit}]" for quantity, (unit, _) in module.PRODUCES.items())
-    return f"{made}: {_about(module)}"
+    return f"{made}: {_about(module)}" if made else _about(module)
 
 
 def _knobs() -> Iterator[tuple[str, str]]:
@@ -112,6 +112,8 @@ def _about_field(path: str) -> str:
     """The type of a trial's field, and its default where the trial has one: others are the recipe's or the data's."""
     if path == "train.recipe":
         return " | ".join(train.recipes())
+    if path == "command":
+        return "a program of yours by the name that your own configuration gives it, and its arguments"
     fields: dict[str, Any] = _fields(Trial)
     *sections, last = ["start" if step == "from" else step for step in path.split(".")]
     for section in sections:

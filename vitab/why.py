@@ -186,7 +186,8 @@ def _record_line(record: Record, quantity: str) -> str:
     else:
         said = _exactly(sum(measured.samples) / len(measured.samples), measured.unit)
     libraries = record.environment.get("libraries", {})
-    wanted = [name for name in ("timm", "torch") if name in libraries]
+    ours = ("timm", "torch") if record.trial.command is None else ()  # what a program of the user's has used, it knows
+    wanted = [name for name in ours if name in libraries]
     versions = ", ".join(f"{name} {libraries[name]}" for name in wanted)
     seed = "" if record.trial.seed is None else f"seed {record.trial.seed}: "
     host = record.environment.get("host", "an unknown machine")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import commands
+from bench import commands, machine
 from bench.errors import Invalid, Needs
 from bench.identity import record_key
 from bench.record import Failed, Failure, FailureKind, Quantity, Sample
@@ -30,13 +30,14 @@ DEPENDS_ON = ("command", "task", "model", "input", "data", "seed")
 PRODUCES: dict[str, tuple[str, str | None]] = {}  # what a study declares
 TASKS = ("command",)
 
-FORMAT = 1  # of trial.json
-LOG, TRIAL, QUANTITIES, CHECKPOINTS = "log.txt", "command.json", "quantities.jsonl", "checkpoints"
+FORMAT = 1  # of the trial's file
+LOG, CHECKPOINTS = "log.txt", "checkpoints"
 
 GRACE_S = 600.0
 """For a program that was told to go; who told it ends it sooner."""
 
 MOST_BYTES = 1 << 20  # of what it gives
+LONGEST_REASON = 300  # characters
 MOST_OF_A_LINE = 80  # characters, in a reason
 
 _FRAME = re.compile(r'^\s*File "(.+)", line (\d+), in (.+)$')
@@ -49,8 +50,9 @@ def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:
     words = commands.registered(trial.command.name)
     folder = subject.store / "weights" / record_key("command", VERSION, DEPENDS_ON, trial)
     (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    (folder / QUANTITIES).unlink(missing_ok=True)
     places = _told(trial, folder)
+    quantities = Path(places["quantities"])
+    quantities.unlink(missing_ok=True)
     subject.bound["command"] = commands.digest(words)
     subject.artifacts["log"] = (folder / LOG).relative_to(subject.store).as_posix()
     command = commands.filled(words, trial.command, places)
@@ -59,7 +61,7 @@ def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:
         code = _run(command, folder, log.fileno())
     if code:
         raise Failed(_how_it_ended(trial.command, code, _said(folder / LOG, began)))
-    given = _given(folder / QUANTITIES)
+    given = _given(quantities)
     if lacking := [name for name in trial.command.gives if name not in given]:
         gave = f"it gave {', '.join(given)}" if given else "it gave nothing"
         raise _malformed(f"{trial.command.name} gave no {lacking[0]!r}; {gave} (log: {subject.artifacts['log']})")
@@ -67,18 +69,22 @@ def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:
 
 
 def _told(trial: Trial, folder: Path) -> dict[str, str]:
-    """What fills the places of a command; all of it stands in the trial's file, too."""
+    """What fills the places of a command; all of it stands in the trial's file, too.
+
+    Files are this process's own: of a node that was thought lost the program may go on writing.
+    """
+    own = f"{machine.host()}-{os.getpid()}"
     left = any((folder / CHECKPOINTS).iterdir())
     places = {
         "seed": str(trial.seed),
-        "trial": str(folder / TRIAL),
-        "quantities": str(folder / QUANTITIES),
+        "trial": str(folder / f"trial-{own}.json"),
+        "quantities": str(folder / f"quantities-{own}.jsonl"),
         "checkpoints": str(folder / CHECKPOINTS),
         "resume": "true" if left else "false",
     }
     assert trial.command is not None
     said = {"format": FORMAT, **places, "seed": trial.seed, "resume": left, "trial": trial}
-    (folder / TRIAL).write_bytes(msgspec.json.encode(said | {"arguments": trial.command.arguments}))
+    Path(places["trial"]).write_bytes(msgspec.json.encode(said | {"arguments": trial.command.arguments}))
     return places
 
 
@@ -150,7 +156,7 @@ def _how_it_ended(command: Command, code: int, said: list[str]) -> Failure:
     """An exit code or a signal, and the last line that was printed; where Python says so, where it was raised."""
     last = f": {said[-1].strip()}" if said else ", and it said nothing"
     if code < 0:
-        return Failure(kind="killed", reason=f"{command.name} was ended by {signal.Signals(-code).name}{last}"[:300])
+        return Failure(kind="killed", reason=_line(f"{command.name} was ended by {signal.Signals(-code).name}{last}"))
     frames = [f"{found[1]}:{found[2]} in {found[3]}" for line in said if (found := _FRAME.match(line))]
     kind: FailureKind = "crashed"
     if said and re.match(r"(\w+\.)*(OutOfMemoryError|MemoryError)\b", said[-1].strip()):
@@ -158,7 +164,7 @@ def _how_it_ended(command: Command, code: int, said: list[str]) -> Failure:
     where = [*frames[-30:], said[-1].partition(":")[0]] if frames else None
     return Failure(
         kind=kind,
-        reason=f"{command.name} ended with exit code {code}{last}"[:300],
+        reason=_line(f"{command.name} ended with exit code {code}{last}"),
         traceback="\n".join(where) if where and kind == "crashed" else None,
     )
 
@@ -197,4 +203,9 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _malformed(reason: str) -> Failed:
-    return Failed(Failure(kind="malformed", reason="".join(c if c.isprintable() else " " for c in reason)[:300]))
+    return Failed(Failure(kind="malformed", reason=_line(reason)))
+
+
+def _line(text: str) -> str:
+    """A text that stays one line, whatever a program printed."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:LONGEST_REASON]

@@ -6,6 +6,7 @@ import pytest
 
 from ablations.grid import build
 from ablations.study import load
+from bench.errors import UserError
 from bench.trial import Source
 
 FILE = "[{id: a, weights: %s}]"
@@ -92,7 +93,7 @@ def test_a_teacher_is_an_edge(planned):
 
 @pytest.mark.parametrize(
     "said", ["timm:vit_tiny_patch16_224.augreg_in21k", "vit_tiny_patch16_224.augreg_in21k",
-             "{published: vit_tiny_patch16_224.augreg_in21k}"],
+             "{published: vit_tiny_patch16_224.augreg_in21k}", "'hf-hub:timm/vit_tiny_patch16_224.augreg_in21k'"],
 )  # fmt: skip
 def test_weights_may_be_what_a_library_publishes(planned, said):
     rows = f"[{{id: a, model: vit_tiny_patch16_224, weights: {said}}}, {{id: b, train: {{from: {said}}}}}]"
@@ -102,6 +103,11 @@ def test_weights_may_be_what_a_library_publishes(planned, said):
     assert (measured.trial.weights, measured.trial.train, measured.after) == (published, None, ())
     assert tuned.trial.train.start == published
     assert list(grid.trainings) == [tuned.weights_key]
+
+
+def test_weights_of_others_on_the_hub_are_fetched_by_hand(planned):
+    with pytest.raises(UserError, match=r"hf-hub:timm/NAME, not 'hf-hub:me/mine'; fetch and name a file"):
+        planned("design: {rows: [{id: a, model: vit_tiny_patch16_224, weights: 'hf-hub:me/mine'}]}")
 
 
 @pytest.mark.parametrize("said", ["./own.pt", "own.safetensors", "{file: own}"])

@@ -133,6 +133,17 @@ def test_a_record_of_images_that_are_others_now_answers_nothing(store, shades, r
     assert _standing(store, work) == ["a"]
 
 
+def test_a_record_of_features_is_of_the_training_images_too(store, shades, root):
+    work = _work(shades)
+    found = {
+        name: data.load(shades.data, split).fingerprint() for name, split in (("data", "report"), ("train", "train"))
+    }
+    _record(store, work, **found)
+    assert _standing(store, work) == ["a"]
+    _swap(root / "train" / "dark", root / "train" / "light")
+    assert _standing(store, work) == []
+
+
 def test_data_that_lie_in_no_folder_are_not_opened_to_be_compared(tmp_path):
     code = """
 import sys

@@ -81,7 +81,8 @@ def test_it_is_told_the_trial_and_its_quantities_become_a_record(written, store)
     assert record.failure is None
     assert {name: said.samples for name, said in record.quantities.items()} == {"accuracy": (64.0, 7.0), "loss": (0.5,)}
     assert _log(store, record) == "hello\n"
-    told = json.loads((store.weights_folder(record.key) / command.TRIAL).read_text())
+    (file,) = store.weights_folder(record.key).glob("trial-*.json")
+    told = json.loads(file.read_text())
     assert (told["format"], told["resume"], told["seed"], told["arguments"]) == (1, False, 7, {"hidden": 64})
     assert msgspec.convert(told["trial"], Trial) == record.trial
 
@@ -93,6 +94,7 @@ def test_it_is_told_the_trial_and_its_quantities_become_a_record(written, store)
         ("raise ValueError('bad rate')", "crashed", "mine ended with exit code 1: ValueError: bad rate"),
         ("raise MemoryError('all of it')", "out_of_memory", "mine ended with exit code 1: MemoryError: all of it"),
         ("os.kill(os.getpid(), 9)", "killed", "mine was ended by SIGKILL, and it said nothing"),
+        ("sys.exit('\\x1b[31mred\\x07')", "crashed", "mine ended with exit code 1:  [31mred"),
         ("pass", "malformed", "mine gave no 'accuracy'; it gave nothing (log: "),
         (_gives("'acuracy 1'"), "malformed", "line 1 of what it gave, 'acuracy 1', is no {QUANTITY: NUMBER}: "),
         (_gives("'{\"acuracy\": 1}'"), "malformed", "mine gave no 'accuracy'; it gave acuracy (log: "),

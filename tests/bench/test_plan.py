@@ -9,7 +9,7 @@ from bench.errors import UserError
 from bench.plan import answer, estimate, failed, missing, serving
 from bench.record import Failure, Quantity, Record
 from bench.store import Snapshot, best
-from bench.trial import Input, Model, Trial
+from bench.trial import Command, Input, Model, Trial
 from bench.work import Work
 
 
@@ -193,6 +193,21 @@ def test_a_training_of_another_size_says_nothing_about_how_long_one_takes():
     )
     assert estimate([training(dim=48, pos_embed="none")], held) == 9.0
     assert estimate([training(dim=96)], held) is None
+
+
+def test_a_program_takes_as_long_as_with_the_same_arguments_else_as_usual():
+    def ran(epochs):
+        named = Command(name="mine", arguments={"epochs": epochs})
+        return Trial(task="command", command=named, model=Model(name="command:mine"), input=Input(image=None))
+
+    def work(epochs):
+        return Work(key=f"k{epochs}", measure="command", version=1, trial=ran(epochs))
+
+    records = [_record(f"r{seconds}", measure="command", seconds=seconds) for seconds in (1.0, 9.0, 100.0)]
+    trials = [ran(1), ran(9), ran(9)]
+    held = _held(*(msgspec.structs.replace(record, trial=trial) for record, trial in zip(records, trials, strict=True)))
+    assert estimate([work(1)], held) == 1.0
+    assert estimate([work(5)], held) == 9.0
 
 
 def test_time_is_not_guessed_without_history():

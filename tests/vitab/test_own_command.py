@@ -71,6 +71,16 @@ def test_a_program_becomes_a_table_with_seeds_and_does_not_run_twice(own, call):
     assert (own / "runs" / log).read_text() == "width 3.0\n"
 
 
+def test_a_program_runs_for_a_debugger_too_and_is_told_its_threads(own, call):
+    (own / "program.py").write_text(PROGRAM + "import os\nprint('threads', os.environ['OMP_NUM_THREADS'])\n")
+    ran = call("run", "own.yaml", "--on", "debug", "--seeds", "1", "--set", "execution.threads=2")
+    assert ran.code == 0, ran.err
+    assert {path.read_text() for path in own.glob("runs/weights/*/log.txt")} == {
+        "width 2.0\nthreads 2\n",
+        "width 3.0\nthreads 2\n",
+    }
+
+
 def test_what_fails_keeps_its_row_with_one_line_and_its_neighbours_go_on(own, call):
     (own / "own.yaml").write_text(SPEC.replace("width: 2", "width: -1"))
     ran = call("run", "own.yaml", "--workers", "1", "--as", "json")
