@@ -65,8 +65,8 @@ def registered(name: str) -> list[str]:
         ) from problem
     if name not in known:
         raise Needs(f"{unknown('command', name, known)} ({path})")
-    if not known[name]:
-        raise UserError(f"{path}: the command {name!r} names no program")
+    if not known[name] or _PLACE.search(known[name][0]):
+        raise UserError(f"{path}: the command {name!r} must begin with its program, which no spec chooses")
     return [str(Path(word).expanduser()) if word.startswith("~/") else word for word in known[name]]
 
 
@@ -104,6 +104,8 @@ def _filled(word: str, words: list[str], command: Command, places: Mapping[str, 
     if word == "{arguments}":
         return [_option(name, value, words, command) for name, value in command.arguments.items()]
     argument = _PLACE.sub(lambda place: places[place[1]], word)
+    if "\0" in argument:
+        raise Invalid(f"{command.name}: {argument!r} holds a zero byte, which no program can be told")
     if word.startswith("{command.") and argument.startswith("-") and not _is_number(argument):
         raise Invalid(f"{command.name}: {argument!r} would be an option; write --NAME={word} in {file()}")
     return [argument]

@@ -191,7 +191,7 @@ def _packed(chosen: Sequence[Selection], free: Sequence[Work], prices: Prices, o
 
 
 def _confirm(packed: Packed, options: argparse.Namespace) -> None:
-    trainings = sum(work.measure == TRAIN for work in packed.todo)
+    trainings = sum(work.measure == TRAIN or work.trial.command is not None for work in packed.todo)
     if trainings > LARGE and not options.yes:
         raise UserError(f"{trainings:,} trainings are a large send: --yes sends them, --dry-run shows them")
 

@@ -40,7 +40,9 @@ def test_a_command_that_is_not_listed_is_a_need_with_the_nearest(listed):
         commands.registered("mien")
 
 
-@pytest.mark.parametrize("text", ["mine: python train.py\n", "mine: [python, 3]\n", "[mine]\n", "mine: []\n", "a: [\n"])
+@pytest.mark.parametrize(
+    "text", ["mine: python train.py\n", "mine: [python, 3]\n", "[mine]\n", "mine: []\n", "a: [\n", 'mine: ["{seed}"]\n']
+)
 def test_a_list_that_is_none_is_one_line(listed, text):
     path = listed(text)
     with pytest.raises(UserError) as problem:
@@ -75,6 +77,7 @@ def test_places_are_filled_word_by_word():
         (["go", "{command.lr}"], {"lr": 1, "lrr": 2}, "mine takes no argument 'lrr': no place of it in "),
         (["go", "{command.name}"], {"name": "--out=x"}, "mine: '--out=x' would be an option; write --NAME="),
         (["go", "{arguments}", "--out", "{quantities}"], {"out": "x"}, "mine: --out is set in "),
+        (["go", "--a={command.a}"], {"a": "b\0"}, "mine: '--a=b\\x00' holds a zero byte"),
         (["go", "{arguments}"], {"a b": 1}, "mine: 'a b' is no name of an option"),
     ],
 )
