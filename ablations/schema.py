@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from ablations.conversion import Misfit, convert
 from ablations.source import Document, Place
+from bench import letters
 from bench.trial import Frozen
 
 T = TypeVar("T", bound=Frozen)
@@ -44,14 +45,21 @@ SEEDS: Any = Seeds  # as a value, which no type checker takes for a type
 class Resources(Frozen):
     """What one trial may use; no part of a key. A trial ends after `timeout_min` wherever it runs.
 
-    `cpus`, `gpus` and `memory_gb` are for Slurm jobs. A local worker has as many threads as `execution.threads` says,
-    and a GPU of its own where there is one.
+    All else is for Slurm jobs; the user's site file goes over it, and `--slurm` over both. A local worker has as many
+    threads as `execution.threads` says, and a GPU of its own where there is one. Lines of shell, such as `module load`,
+    stand in the user's site file alone: a spec is read, never run.
     """
 
     cpus: Positive = 1
     gpus: Annotated[int, Meta(ge=0)] = 0
     memory_gb: Annotated[float, Meta(gt=0)] | None = None
     timeout_min: Annotated[float, Meta(gt=0)] | None = None
+    partition: letters.Name | None = None
+    account: letters.Name | None = None
+    qos: letters.Name | None = None
+    constraint: letters.Expression | None = None  # features of nodes
+    exclude: letters.Expression | None = None  # nodes
+    comment: letters.Text | None = None
 
 
 class Paper(Frozen):

@@ -1,7 +1,7 @@
 """What a job asks of Slurm: a spec's resources, the user's site file, the command line; the later over the earlier.
 
-Every text here becomes a line of a script that a shell reads: each is held to letters that end no line and, quoted,
-mean nothing to a shell or to sbatch. Lines of shell (`setup`) come from the user's own site file alone.
+Every text here becomes a line of a script that a shell reads: each is held to harmless letters (`bench/letters.py`).
+Lines of shell (`setup`) come from the user's own site file alone.
 """
 
 import math
@@ -15,24 +15,9 @@ from msgspec import Meta
 
 from bench import trust
 from bench.errors import UserError, unknown
+from bench.letters import Expression, Name, Text
 from bench.trial import Frozen
 
-# `$` alone would let a line end stand behind a name
-Name = Annotated[
-    str,
-    Meta(pattern=r"^[A-Za-z0-9_.,:@+=-]+$(?!\n)", max_length=200, description="letters, digits and _ . , : @ + = -"),
-]
-Expression = Annotated[  # of features, or of nodes
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9_.,:@+=&|*()\[\]-]+$(?!\n)",
-        max_length=200,
-        description="letters, digits and _ . , : @ + = - & | * ( ) [ ]",
-    ),
-]
-Text = Annotated[  # sbatch takes a backslash for itself, whatever quotes are around it
-    str, Meta(pattern=r"^[^\x00-\x1f\x7f\\]*$(?!\n)", max_length=200, description="one line without backslash")
-]
 Line = Annotated[str, Meta(pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$(?!\n)", description="one line of shell")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 
@@ -151,5 +136,5 @@ def _allowed(name: str) -> str | None:
     for part in get_args(hints.get(name)):
         for meta in getattr(part, "__metadata__", ()):
             if meta.description:
-                return f"allowed: {meta.description} (at most {meta.max_length})"
+                return f"allowed: {meta.description}"
     return None

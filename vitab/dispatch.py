@@ -236,19 +236,33 @@ def script(packed: Packed, store: Store) -> str:
 
 
 def resources(chosen: Sequence[Selection], options: argparse.Namespace) -> Request:
-    """Of the specs (the largest of each), of the site file, of the command line; the later over the earlier."""
-    specs: dict[str, Any] = {}
-    for one in chosen:
-        for name, value in msgspec.to_builtins(one.grid.study.spec.resources).items():
-            if value is not None and name != "timeout_min":  # of one piece of work: a job does many
-                specs[name] = max(value, specs[name]) if name in specs else value
+    """Of the specs, of the site file, of the command line; the later over the earlier."""
+    own: dict[str, Any] = site().request
     typed: dict[str, Any] = {}
     for text in options.slurm:
         name, equals, value = text.partition("=")
         if not equals or not value:
             raise UserError(f"--slurm {text}: must be NAME=VALUE, such as --slurm partition=gpu")
         typed[name] = value if name in TEXTS else _number(value)
-    return request(specs, site().request, typed)
+    return request(_of_specs(chosen, own | typed), own, typed)
+
+
+def _of_specs(chosen: Sequence[Selection], over: dict[str, Any]) -> dict[str, Any]:
+    """The largest of each number, the one that is said of each text. Raises UserError where two say different ones."""
+    found: dict[str, Any] = {}
+    for one in chosen:
+        for name, value in msgspec.to_builtins(one.grid.study.spec.resources).items():
+            if value is None or name == "timeout_min":  # of one piece of work: a job does many
+                continue
+            before = found.setdefault(name, value)
+            if name not in TEXTS:
+                found[name] = max(value, before)
+            elif value != before and name not in over:
+                raise UserError(
+                    f"{one.name}: resources.{name} {value!r}, and {before!r} of a study before it:"
+                    f" send them one by one, or say --slurm {name}=…"
+                )
+    return found
 
 
 def _number(text: str) -> Any:

@@ -28,7 +28,7 @@ MOST_ROWS = 60  # of the table
 MOST_NAMES = 12  # in one line
 MOST_NOTES = 12
 FORMAT = 1
-FOR_JOBS = ("cpus", "gpus", "memory_gb")  # of `resources`
+FOR_JOBS = tuple(name for name in Resources.__struct_fields__ if name != "timeout_min")
 UNNAMED = "what it did not name"
 
 
@@ -116,7 +116,8 @@ def processes_note(todo: Sequence[Work]) -> str | None:
 def resources_note(study: Study) -> str | None:
     """What is said of resources that a study asks for and that only a job can be given."""
     asked, usual = msgspec.structs.asdict(study.spec.resources), msgspec.structs.asdict(Resources())
-    said = ", ".join(f"{name} {asked[name]:g}" for name in FOR_JOBS if asked[name] != usual[name])
+    named = [(name, asked[name]) for name in FOR_JOBS if asked[name] != usual[name]]
+    said = ", ".join(f"{name} {value if isinstance(value, str) else format(value, 'g')}" for name, value in named)
     return (
         f"{said}: for Slurm jobs; a local worker has `execution.threads`, and a GPU where there is one"
         if said

@@ -76,6 +76,7 @@ def test_training_knobs_and_seeds_share_one_count(planned):
         "notes: [a note]",
         "labels: {top1: accuracy, row: model}",
         "resources: {cpus: 8, gpus: 1, memory_gb: 64, timeout_min: 90}",
+        "resources: {partition: gpu, account: lab, qos: night, constraint: a100|h100, exclude: n1, comment: mine}",
         "invalid: keep",
         "protocol: as in the paper",
         "paper: {title: T, table: Table 1}",

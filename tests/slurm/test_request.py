@@ -50,7 +50,7 @@ def test_no_name_has_a_letter_that_means_something_to_a_shell_outside_quotes(nam
 
 def test_a_refused_name_says_what_is_allowed():
     said = refused(partition="low;ls")
-    assert said == "resource partition 'low;ls': allowed: letters, digits and _ . , : @ + = - (at most 200)"
+    assert said == "resource partition 'low;ls': allowed: text of letters, digits and _ . , : @ + = - (at most 200)"
 
 
 @pytest.mark.parametrize(
