@@ -36,10 +36,14 @@ def names() -> tuple[str, ...] | None:
 
 def optimizer(model: "nn.Module", train: Train) -> "torch.optim.Optimizer":
     """The recipe's optimizer of a model's weights. Raises Invalid for numbers that it does not have."""
-    from timm.optim import create_optimizer_v2  # type: ignore[attr-defined] # as timm exports everything
+    from timm.optim import create_optimizer_v2, get_optimizer_info  # type: ignore[attr-defined]
 
     given: dict[str, Any] = {"fused": True} if train.optimizer == "adamw" else {}
     given |= {name: value for name, value in (("betas", train.betas), ("eps", train.eps)) if value is not None}
+    known = get_optimizer_info(train.optimizer)
+    for name, has in (("betas", known.has_betas), ("eps", known.has_eps)):
+        if name in given and not has:  # timm drops it without a word
+            raise Invalid(f"optimizer {train.optimizer} has no {name}: leave train.{name} out")
     try:
         made: torch.optim.Optimizer = create_optimizer_v2(
             groups(model, train),
@@ -61,6 +65,8 @@ def groups(model: "nn.Module", train: Train) -> list[dict[str, Any]]:
     model names in `no_weight_decay`. Layers and their shares are timm's: layer_decay^(layers above), 1 for the head.
     """
     if train.layer_decay is not None:
+        if not hasattr(model, "group_matcher"):
+            raise Invalid(f"{type(model).__name__} does not say which layers it has: leave train.layer_decay out")
         from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
 
         layered: list[dict[str, Any]] = param_groups_layer_decay(

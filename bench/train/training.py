@@ -13,7 +13,7 @@ from bench.batches import Feed, feed
 from bench.errors import Invalid
 from bench.files import publish
 from bench.precision import autocast
-from bench.train import checkpoint, distill, views
+from bench.train import checkpoint, distill, first_look, views
 from bench.train.optimizer import optimizer
 from bench.train.ranks import ALONE, Ranks, parallel
 from bench.trial import Train, Trial
@@ -84,7 +84,7 @@ def prepared(trial: Trial, subject: "Subject", folder: Path, ranks: Ranks = ALON
     if ranks.first:
         publish(folder / weights.TRIAL, msgspec.json.encode(trial))
     images, selection = _feed(trial, subject, "train"), _feed(trial, subject, "selection")
-    check_images(images, trial)
+    first_look.check(images, trial)
     seen = msgspec.structs.replace(trial.input, image=train.image)
     teacher, taught_by = None, None
     if trial.distill is not None:
@@ -99,6 +99,8 @@ def prepared(trial: Trial, subject: "Subject", folder: Path, ranks: Ranks = ALON
     progress = _resumed(folder, state, device) or _begun(state, train, subject.store)
     if ranks.first:
         sys.stderr.write(f"training from step {progress.step}\n")
+    if ranks.first and not progress.step:
+        first_look.decode(images)
     if taught_by is not None:
         progress.sources["teacher"] = taught_by
     if ranks.count > 1:
@@ -117,21 +119,6 @@ def prepared(trial: Trial, subject: "Subject", folder: Path, ranks: Ranks = ALON
         ranks=ranks,
         **state,
     )
-
-
-def check_images(images: Feed, trial: Trial) -> None:
-    """Raise Invalid, before anything is trained, for images that this training cannot be given."""
-    train = trial.train
-    assert train is not None
-    if len(images) < train.batch:
-        raise Invalid(f"batch {train.batch} is larger than the {len(images)} training images")
-    if train.batch and not views.steps_per_epoch(len(images), train):
-        raise Invalid(f"batch {train.batch} is larger than what repeated augmentation shows of {len(images)} images")
-    lowest, highest = int(images.labels.min()), int(images.labels.max())
-    if lowest < 0 or highest >= trial.input.classes:
-        wrong = lowest if lowest < 0 else highest
-        raise Invalid(f"label {wrong} of a training image is out of range for {trial.input.classes} classes")
-    views.check_pictures(images, train)
 
 
 def _state(model: "nn.Module", trial: Trial, device: str, ranks: Ranks) -> dict[str, Any]:

@@ -189,21 +189,6 @@ def test_what_learns_is_no_explosion_whatever_the_loss(digits_trial, trained, lo
     assert left.curve[-1]["train_loss"] < left.curve[0]["train_loss"]
 
 
-BEFORE = [
-    ({"batch": 500}, {}, "batch 500 is larger than the 120 training images"),
-    ({}, {"classes": 5}, "label 9 of a training image is out of range for 5 classes"),
-]
-
-
-@pytest.mark.parametrize(("train", "input_", "reason"), BEFORE)
-def test_what_these_images_cannot_give_is_one_line_before_any_step(digits_trial, trained, train, input_, reason):
-    trial = digits_trial(train=train)
-    trial = msgspec.structs.replace(trial, input=msgspec.structs.replace(trial.input, **input_))
-    with pytest.raises(Invalid) as raised:
-        trained(trial)
-    assert str(raised.value) == reason
-
-
 def test_weights_of_another_shape_are_one_line_before_any_step(digits_trial, trained):
     small = trained(digits_trial(knobs={"dim": 24}))
     with pytest.raises(
