@@ -79,6 +79,16 @@ def test_a_batch_that_is_not_divisible_is_trained_as_by_one_process(digits_trial
     assert _same(three, one)
 
 
+def test_two_processes_mix_repeat_and_average_what_one_does(digits_trial, trained, forked_peers, tmp_path):
+    forked_peers()
+    drawn = {"mixup": 0.8, "cutmix": 1.0, "repeats": 2, "flip": 0.5, "erase": 0.5, "ema": 0.9}
+    trial = digits_trial(train=drawn)
+    one = trained(trial, store=tmp_path / "one")
+    two = trained(_spread(trial, processes=2), store=tmp_path / "two")
+    assert _losses(two) == pytest.approx(_losses(one), **LOSSES)
+    assert _same(two, one)
+
+
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
 def test_a_training_goes_on_from_what_another_number_of_processes_left(
     digits_trial, trained, stopped, forked_peers, tmp_path, first, then
