@@ -11,7 +11,7 @@ import pytest
 
 from bench import lease, machine, train, worker
 from bench.errors import Interrupted, UserError
-from bench.record import Failure, Quantity
+from bench.record import Quantity
 from bench.store import Snapshot, Store
 from bench.trial import Data, Input, Model, Trial
 from bench.work import Work
@@ -74,7 +74,9 @@ def test_a_failure_is_a_record_and_the_next_line_is_done(tmp_path):
     ran = _run(store, _lines(_work("raise value"), _work()))
     records = store.read().records
     assert ran.returncode == 0
-    assert records["raise-value-3"].failure == Failure(kind="crashed", reason="ValueError: first line")
+    failure = records["raise-value-3"].failure
+    assert (failure.kind, failure.reason) == ("crashed", "ValueError: first line")
+    assert failure.traceback.endswith("\nValueError")
     assert records["answer-3"].failure is None
     assert b"Traceback" in ran.stderr
 
@@ -214,7 +216,7 @@ def test_work_that_replaces_what_was_known_is_done_once_more_and_only_once(tmp_p
     again = msgspec.structs.replace(_work("raise value"), replaces=(known.attempt,))
     for _ in range(2):
         events, _ = _perform(again, store)
-        assert events[-1].failure == Failure(kind="crashed", reason="ValueError: first line")
+        assert (events[-1].failure.kind, events[-1].failure.reason) == ("crashed", "ValueError: first line")
     assert len(store.read().starts) == 2
 
 
@@ -285,9 +287,9 @@ def test_a_training_without_complete_weights_is_a_failure(tmp_path, monkeypatch)
     monkeypatch.setattr(train, "run", lambda trial, subject, watch: {})
     events = []
     perform(_training(), Store(tmp_path), Snapshot(), say=events.append, stop=Stop())
-    assert events[-1].failure == Failure(
-        kind="crashed", reason="RuntimeError: the training ended without complete weights"
-    )
+    failure = events[-1].failure
+    assert (failure.kind, failure.reason) == ("crashed", "RuntimeError: the training ended without complete weights")
+    assert failure.traceback.endswith("\nRuntimeError")
 
 
 def test_a_holder_that_lost_its_key_may_not_replace_a_checkpoint(tmp_path, monkeypatch):
