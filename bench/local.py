@@ -5,19 +5,17 @@ neighbours go on. Keys that another submitter works on are waited for, so that s
 end with the same finished store, in which everything was done once.
 """
 
-import contextlib
 import os
 import selectors
 import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bench import lease, machine, micro_batches, plan
+from bench import interruption, lease, machine, micro_batches, plan
 from bench import slot as slots
 from bench.errors import UserError
 from bench.record import Failure, Record
@@ -66,14 +64,6 @@ def _quiet(event: Event, work: Work) -> None:
     """Nobody is listening."""
 
 
-class Stopped(KeyboardInterrupt):
-    """A signal ended a run; the workers are gone, and trainings have saved what they could."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.signal = number
-
-
 def run(
     works: Iterable[Work],
     store: Store,
@@ -98,7 +88,7 @@ def run(
     ]
     state = _Run(store=store, slots=places, on_event=on_event, pending=pending)
     finished = False
-    with _interrupted_by(signals), state.selector:
+    with interruption.by(signals), state.selector:
         try:
             _work_off(state, patience_s)
             finished = True
@@ -300,23 +290,3 @@ def _how_it_ended(code: int, *, out_of_memory: bool) -> Failure:
 def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return lines[-1] if lines else "nothing was said"
-
-
-@contextlib.contextmanager
-def _interrupted_by(signals: tuple[int, ...]) -> Iterator[None]:
-    """Signals end a run as Ctrl-C does: workers first. Only a main thread may say so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, *_: object) -> None:
-        for other in signals:  # Slurm sends SIGTERM after SIGUSR2, and again: it must not cut the workers' time short
-            signal.signal(other, signal.SIG_IGN)
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, interrupt) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -25,6 +25,7 @@ import msgspec
 from bench import lease, local, plan
 from bench.crashes import Repeated
 from bench.errors import UserError
+from bench.interruption import Stopped
 from bench.store import Store
 from bench.work import Work
 from bench.worker import Event
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             doing.life.left()
         _say(str(stopped))
         return 1
-    except local.Stopped as stopped:
+    except Stopped as stopped:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         if doing is not None:
@@ -132,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leave(number: int, *_: object) -> None:
-    raise local.Stopped(number)
+    raise Stopped(number)
 
 
 def opened(folder: Path) -> tuple[Send, Store]:

@@ -148,23 +148,35 @@ def arrays_accounted(names: Sequence[str], since: str) -> dict[str, str]:
     return {name: job.partition("_")[0] for job, _, name in lines if name in names}
 
 
-def cancel(ids: Sequence[str]) -> None:
-    """Ask Slurm to end arrays, whether they wait or run."""
-    ask("scancel", *ids)
+def cancel(ids: Sequence[str]) -> str:
+    """Ask Slurm to end arrays, whether they wait or run; what it says against it, nothing where it does as asked.
+
+    Of arrays that ended in the meantime it may say so: whether any lives is to be looked up.
+    """
+    try:
+        ran = _answer("scancel", *ids)
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        return f"scancel: {problem}"
+    lines = [line.strip() for line in ran.stderr.splitlines() if line.strip()]
+    return "" if ran.returncode == 0 else lines[-1] if lines else f"scancel: exit code {ran.returncode}"
 
 
 def ask(*command: str) -> str | None:
     """What Slurm says; None when it does not answer, or refuses."""
     try:
-        ran = subprocess.run(
-            command,
-            env=environment.of_questions(),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=TIMEOUT_S,
-        )
+        ran = _answer(*command)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return ran.stdout if ran.returncode == 0 else None
+
+
+def _answer(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        env=environment.of_questions(),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=TIMEOUT_S,
+    )

@@ -4,6 +4,7 @@ import argparse
 import time
 
 from bench.store import Store
+from reports.plain import plain
 from slurm import states
 from vitab import jobs
 from vitab.bill import count
@@ -21,8 +22,11 @@ def main(options: argparse.Namespace) -> int:
         print(f"{name} · no job of it waits or runs")
         return 0
     others = {work.label.partition("/")[0] for job in mine for work in job.works} - {name}
-    states.cancel(sorted({job.name.partition("_")[0] for job in mine}))
-    left = _wait(store, name)
+    refused = states.cancel(sorted({job.name.partition("_")[0] for job in mine}))
+    left = _wait(store, name, 0.0 if refused else PATIENCE_S)
+    if refused and left:
+        print(plain(f"{name} · {left} of {count(len(mine), 'job')} not cancelled: {refused}"))
+        return 1
     shared = f"; they had work of {', '.join(sorted(others))} too" if others else ""
     print(f"{name} · {count(len(mine), 'job')} cancelled{shared}; what is done stays, `vitab run` goes on from there")
     if left:
@@ -30,9 +34,9 @@ def main(options: argparse.Namespace) -> int:
     return 1 if left else 0
 
 
-def _wait(store: Store, name: str) -> int:
+def _wait(store: Store, name: str, patience_s: float) -> int:
     """How many still live after a while."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while True:
         left = len(jobs.must_look(store).of_study(name).living)
         if not left or time.monotonic() > deadline:

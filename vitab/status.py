@@ -83,20 +83,22 @@ def _counts(
     todo = plan.missing(every.values(), snapshot, weights_ready=store.weights_ready)
     failures = [record.failure for work in every.values() if (record := plan.failed(work, snapshot))]
     lacks = [record.failure for work in every.values() if (record := plan.lacking(work, snapshot))]
+    done = {
+        work.key
+        for work in every.values()
+        if (store.weights_ready(work.key) if work.measure == TRAIN else plan.serving(work, snapshot) is not None)
+    }
     held = {
         key: running[key]
         for key in every
-        if key in running  # and has not just written its record
+        if key in running
+        and key not in done  # and has not just written its record
         and all(record.attempt != running[key].attempt for record in snapshot.attempts.get(key, ()))
     }
-    done = sum(
-        store.weights_ready(work.key) if work.measure == TRAIN else plan.serving(work, snapshot) is not None
-        for work in every.values()
-    )
     return said | {
-        "done": done,
+        "done": len(done),
         "running": len(held),
-        "waiting": sum(work.key not in held for work in todo),
+        "waiting": sum(work.key not in held and work.key not in done for work in todo),
         "failed": len(failures),
         "failures": dict(Counter(failure_text(failure) for failure in failures if failure)),
         "needs": dict(Counter(failure.reason.strip() or UNNAMED for failure in lacks if failure)),

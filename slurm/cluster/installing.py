@@ -2,17 +2,21 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench import machine
 from bench.errors import UserError
 from slurm.cluster.settings import Settings
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "slurmdbd", "mariadb-server")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "setsid")
 ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "sacctmgr")
+POLICY = Path("/usr/sbin/policy-rc.d")
+OURS = "# vitab, while it installs Slurm; process"
 TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
@@ -33,6 +37,7 @@ def lacking(wanted: Settings) -> str | None:
 
 def install() -> bool:
     """Install Debian's packages, without starting any of it; whether anything was missing. Raises UserError."""
+    forget_killed()
     if lacking(Settings()) is None:
         return False
     if shutil.which("apt-get") is None:
@@ -58,14 +63,22 @@ def install() -> bool:
 
 @contextlib.contextmanager
 def _no_services() -> Iterator[None]:
-    """Debian starts what it installs, unless this file says no."""
-    policy = Path("/usr/sbin/policy-rc.d")
-    if policy.exists():
+    """Debian starts what it installs, unless this file says no. One that an install before left behind is ours."""
+    forget_killed()
+    if POLICY.exists():
         yield
         return
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
+    POLICY.write_text(f"#!/bin/sh\n{OURS} {os.getpid()} {machine.start_time(os.getpid())}\nexit 101\n")
+    POLICY.chmod(0o755)
     try:
         yield
     finally:
-        policy.unlink()
+        POLICY.unlink()
+
+
+def forget_killed() -> None:
+    """Remove what an install that was killed has left: no package's service would ever start here again."""
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        found = re.search(rf"^{OURS} (\d+) (\d+)$", POLICY.read_text(errors="replace"), re.MULTILINE)
+        if found and machine.start_time(int(found[1])) != int(found[2]):
+            POLICY.unlink()

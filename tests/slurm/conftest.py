@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from slurm import submission
 from slurm.cluster import cluster
 from slurm.cluster.cluster import Cluster
 from slurm.cluster.settings import Settings
@@ -49,6 +50,20 @@ def shell(slurm: Cluster, tmp_path: Path) -> Any:
     here.write("counted.yaml", module.COUNTED)
     here.write("trained.yaml", module.TRAINED)
     return here
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with programs that look like Slurm's, and what they were told."""
+    folder = tmp_path / "fake"
+    pretended.write(folder)
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FAKE", str(folder))
+    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("VITAB_SITE", str(tmp_path / "site.yaml"))
+    monkeypatch.setattr(submission, "SETTLED_S", 0.01)
+    return folder
 
 
 @pytest.fixture
@@ -109,3 +124,6 @@ def _bound(port: int, *, again: bool) -> socket.socket:
         made.close()
         raise
     return made
+
+
+pretended = _beside("pretended")  # as a name that tests can import

@@ -2,10 +2,12 @@
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from bench import machine
 from bench.errors import UserError
 from slurm.cluster import __main__ as command
 from slurm.cluster import cluster, configuration, files, installing, settings
@@ -126,3 +128,27 @@ def test_a_pid_that_another_program_has_by_now_is_no_daemon(tmp_path):
     one.pid_file.write_text(f"{os.getpid()}\n")
     assert (one.pid, one.down()) == (None, False)
     assert not one.pid_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("process", "stays"), [("999999999 1", False), (f"{os.getpid()} {machine.start_time(os.getpid())}", True)]
+)
+def test_what_an_install_that_was_killed_left_behind_is_removed_by_the_next(process, stays, tmp_path, monkeypatch):
+    policy = tmp_path / "policy-rc.d"
+    monkeypatch.setattr(installing, "POLICY", policy)
+    policy.write_text(f"#!/bin/sh\n{installing.OURS} {process}\nexit 101\n")
+    installing.forget_killed()
+    assert policy.exists() == stays
+
+
+def test_services_are_kept_from_starting_while_an_install_lasts_and_a_policy_of_others_stays(tmp_path, monkeypatch):
+    policy = tmp_path / "policy-rc.d"
+    monkeypatch.setattr(installing, "POLICY", policy)
+    with installing._no_services():
+        installing.forget_killed()
+        assert subprocess.run([policy], check=False).returncode == 101
+    assert not policy.exists()
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    with installing._no_services():
+        pass
+    assert policy.read_text() == "#!/bin/sh\nexit 101\n"

@@ -1,6 +1,7 @@
 """The command line and a real Slurm: what is sent once, refused in its words, told, cancelled, and comes back done."""
 
 import json
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -108,6 +109,22 @@ def test_held_jobs_are_told_not_sent_again_and_cancelled(call):
         "  jobs: 1 ended badly (1 × cancelled)",
     ]
     assert call("cancel", "face").out == "face · no job of it waits or runs\n"
+
+
+def test_a_cancel_that_slurm_refuses_is_told_in_its_words(call, tmp_path, monkeypatch):
+    assert send(call, "--detach", "--hold").code == 0
+    scancel = tmp_path / "bin" / "scancel"
+    scancel.parent.mkdir()
+    scancel.write_text("#!/bin/sh\necho 'scancel: error: Access/permission denied' >&2; exit 1\n")
+    scancel.chmod(0o755)
+    with monkeypatch.context() as refusing:
+        refusing.setenv("PATH", f"{scancel.parent}:{os.environ['PATH']}")
+        refused = call("cancel", "face")
+    assert (refused.code, refused.out) == (
+        1,
+        "face · 1 of 1 job not cancelled: scancel: error: Access/permission denied\n",
+    )
+    assert call("cancel", "face").code == 0
 
 
 def test_a_full_queue_is_one_line(call, slurm):

@@ -79,12 +79,13 @@ def test_a_life_that_could_not_begin_on_anything_is_idle_and_blames_nothing(swee
 STUCK = """\
 import os, signal, sys
 from bench import local
+from bench.interruption import Stopped
 from slurm import job
 
 def run(todo, store, *, on_event, **_):
     from bench.worker import Event
     on_event(Event(event="started", key=todo[0].key, attempt=f"attempt {os.environ['SLURM_RESTART_COUNT']}"), todo[0])
-    raise local.Stopped(signal.SIGTERM)  # as `distributed` does where the task of another node is gone
+    raise Stopped(signal.SIGTERM)  # as `distributed` does where the task of another node is gone
 
 local.run, job.END_S = run, 0
 sys.exit(job.main(sys.argv[1:]))

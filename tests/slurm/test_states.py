@@ -212,3 +212,23 @@ def test_a_real_array_that_has_ended_is_found_in_accounting(slurm):
     while states.arrays_accounted(["vitab-ended"], sent) != {"vitab-ended": said.stdout.strip()}:
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("exit 0", ""),
+        ("echo 'scancel: error: Kill job error on job id 7: Access/permission denied' >&2; exit 1",
+         "scancel: error: Kill job error on job id 7: Access/permission denied"),
+        ("exit 3", "scancel: exit code 3"),
+    ],
+)  # fmt: skip
+def test_what_slurm_says_against_a_cancel_is_told(program, said, fake):
+    (fake / "bin" / "scancel").write_text(f"#!/bin/sh\n{program}\n")
+    (fake / "bin" / "scancel").chmod(0o755)
+    assert states.cancel(["7"]) == said
+
+
+def test_a_cancel_that_cannot_be_asked_is_told(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert states.cancel(["7"]) == "scancel: [Errno 2] No such file or directory: 'scancel'"
