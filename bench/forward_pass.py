@@ -119,7 +119,8 @@ def _ran(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, 
             tape.left_out["softmax"] += attention_weights(given, result)
     elif not _free(func):
         tape.unknown.add((operator, tape.scopes[-1]))
-    if tape.kind != "normalisation":  # a norm written out multiplies and sums, and is a norm
+    # A norm written out multiplies and sums, and is a norm; what the gates of a recurrent layer do is a gate's
+    if tape.kind != "normalisation" and tape.label != "recurrent":
         summed = tape.products.summed(operator, func, args, result)
         tape.add("multiply_sum", summed)
         tape.left_out["multiplication"] -= summed

@@ -28,6 +28,8 @@ LABELS = {
     "aten::conv2d": "conv",
     "aten::conv3d": "conv",
     "aten::scaled_dot_product_attention": "attention",
+    **dict.fromkeys((f"aten::{name}" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")), "recurrent"),
+    **dict.fromkeys((f"aten::{name}_cell" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")), "recurrent"),
 }
 """Operators that say what is computed; what they fall apart into is counted under their name on every device."""
 
