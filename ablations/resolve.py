@@ -15,7 +15,7 @@ from ablations.edges import FindSource, source
 from ablations.fields import INPUT, Draft, FieldProblem, check_fields, dotted
 from ablations.quoting import quoted
 from bench import data as data_sets
-from bench import models, registry, train
+from bench import models, readout, registry, train
 from bench.errors import Invalid, UserError, unknown
 from bench.models import formula
 from bench.trial import Command, Data, Distill, Evaluate, Execution, Frozen, Input, Model, Train, Trial
@@ -62,6 +62,8 @@ def check(trial: Trial) -> list[str]:
         if trial.data is None:
             raise Invalid("a training needs data: `data: NAME`")
         train.check(trial)
+    if trial.evaluate is not None:
+        readout.check(trial.model, trial.evaluate.readout)
     if trial.distill is not None and trial.train is None:
         raise Invalid("a teacher needs a student that is trained: `distill` without `train`")
     return notes

@@ -7,12 +7,19 @@ et al., ICML 2021, section 3, "Joint classifiers").
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import Invalid
+from bench.trial import Model
 
 if TYPE_CHECKING:
     from torch import nn
 
 HEADS = {"class": "head", "distillation": "head_dist"}
 """Readout → the part that says it, in our models and in timm's."""
+
+
+def check(model: Model, readout: str) -> None:
+    """Raise Invalid where a model of ours has no second token; a library's is asked when it is built."""
+    if readout != "both" and ":" not in model.name and model.knobs.get("distilled") is not True:
+        raise Invalid(f"readout {readout} is of models with a distillation token; leave evaluate.readout out")
 
 
 def read(model: "nn.Module", readout: str) -> "nn.Module":

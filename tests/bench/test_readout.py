@@ -44,5 +44,11 @@ def test_each_head_is_read_and_both_is_their_mean(make):
 def test_a_model_without_the_token_has_one_readout():
     plain = models.build(models.resolve("vit", {"patch": 8, "dim": 48, "depth": 1, "heads": 4}), Input(image=32))
     assert readout.read(plain, "both") is plain
-    with pytest.raises(Invalid, match=r"^readout distillation is of models with a distillation token; leave evaluate"):
+    said = r"^readout distillation is of models with a distillation token; leave evaluate.readout out$"
+    with pytest.raises(Invalid, match=said):
         readout.read(plain, "distillation")
+    with pytest.raises(Invalid, match=said):
+        readout.check(models.resolve("vit", {}), "distillation")
+    readout.check(models.resolve("vit", {}), "both")
+    readout.check(models.resolve("vit", {"distilled": True}), "distillation")
+    readout.check(models.resolve("timm:deit_tiny_distilled_patch16_224", {}), "class")

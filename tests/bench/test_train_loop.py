@@ -18,6 +18,18 @@ from bench.trial import Distill, Execution, Source
 DRAWING = {"dropout": 0.1, "drop_path": 0.2, "augment": "shift1"}
 """What makes a step draw random numbers: only with these a wrong generator shows."""
 
+REMEMBERING = DRAWING | {
+    "random_crop": (0.4, 1.0),
+    "flip": 0.5,
+    "auto_augment": "rand-m9-mstd0.5-inc1",
+    "erase": 0.5,
+    "mixup": 0.8,
+    "cutmix": 1.0,
+    "repeats": 2,
+    "ema": 0.9,
+}
+"""And what else a recipe may draw, and go on with."""
+
 LAST = 9  # steps of `digits_trial`: 3 epochs of 3
 
 
@@ -140,10 +152,11 @@ train.run(trial, Subject(store=folder.parent.parent, weights_folder=folder), wat
 """
 
 
+@pytest.mark.parametrize("train", [DRAWING, REMEMBERING], ids=["drawing", "remembering"])
 def test_killed_in_another_process_it_goes_on_from_its_last_checkpoint_to_the_same_bits_and_says_where(
-    digits_trial, trained, tmp_path, capfd
+    digits_trial, trained, tmp_path, capfd, train
 ):
-    trial = digits_trial(train=DRAWING, execution=Execution(checkpoint_every_s=0))
+    trial = digits_trial(train=train, execution=Execution(checkpoint_every_s=0))
     folder = tmp_path / "store" / "weights" / weights_key(trial)
     ran = subprocess.run(
         [sys.executable, "-c", KILLED, msgspec.json.encode(trial), "6", str(folder)],
