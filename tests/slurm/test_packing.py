@@ -3,13 +3,15 @@
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.record import TRAIN
 from bench.trial import Input, Model, Trial
 from bench.work import Work
 from slurm.packing import UNKNOWN_S, Job, Unit, pack, units
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 
 TRIAL = Trial(model=Model(name="vit"), input=Input(image=8))
 
@@ -45,12 +47,14 @@ def packed(plan: list[Work], most_jobs: int, worth_s: float) -> list[list[Job]]:
     return pack(units(plan, seconds_of), most_jobs=most_jobs, worth_s=worth_s)
 
 
+@unhurried
 @given(plan=plans(), most_jobs=st.integers(1, 12), worth_s=st.floats(0.5, 50))
 def test_every_piece_of_work_is_in_exactly_one_job(plan, most_jobs, worth_s):
     inside = [work.key for wave in packed(plan, most_jobs, worth_s) for job in wave for work in job.works]
     assert sorted(inside) == sorted(work.key for work in plan)
 
 
+@unhurried
 @given(plan=plans(), most_jobs=st.integers(1, 12), worth_s=st.floats(0.5, 50))
 def test_weights_come_before_what_needs_them_in_the_same_job_or_in_an_earlier_wave(plan, most_jobs, worth_s):
     place = {
@@ -66,6 +70,7 @@ def test_weights_come_before_what_needs_them_in_the_same_job_or_in_an_earlier_wa
                 assert theirs[0] < mine[0] or (theirs[:2] == mine[:2] and theirs[2] < mine[2])
 
 
+@unhurried
 @given(plan=plans(), most_jobs=st.integers(1, 12), worth_s=st.floats(0.5, 50))
 def test_no_more_jobs_than_allowed_and_none_without_work(plan, most_jobs, worth_s):
     waves = packed(plan, most_jobs, worth_s)
@@ -73,12 +78,14 @@ def test_no_more_jobs_than_allowed_and_none_without_work(plan, most_jobs, worth_
     assert all(job.works for wave in waves for job in wave)
 
 
+@unhurried
 @given(plan=plans(), most_jobs=st.integers(1, 12), worth_s=st.floats(0.5, 50))
 def test_a_job_counts_the_seconds_of_its_work(plan, most_jobs, worth_s):
     for wave in packed(plan, most_jobs, worth_s):
         assert [job.seconds for job in wave] == [sum(seconds_of(work) for work in job.works) for job in wave]
 
 
+@unhurried
 @given(plan=plans(), most_jobs=st.integers(1, 12), worth_s=st.floats(0.5, 50))
 def test_the_same_plan_is_packed_alike(plan, most_jobs, worth_s):
     assert packed(plan, most_jobs, worth_s) == packed(plan, most_jobs, worth_s)
