@@ -208,3 +208,41 @@ def test_a_file_with_its_model_teaches_as_the_trial_does(digits_trial, trained, 
         Invalid, match=r"^teacher '.*weights.safetensors' for 10 classes: these weights do not fit the model"
     ):
         trained(digits_trial(seed=1, distill=Distill(teacher=file, teacher_model=other)))
+
+
+def test_a_compiled_model_is_what_computes_and_its_weights_are_the_models(digits_trial, trained, monkeypatch, tmp_path):
+    class Compiled(torch.nn.Module):
+        calls = 0
+
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, images):
+            Compiled.calls += 1
+            return self.model(images)
+
+    monkeypatch.setattr(torch, "compile", Compiled)
+    plain = trained(digits_trial(), store=tmp_path / "plain")
+    assert Compiled.calls == 0
+    compiled = trained(digits_trial(execution=Execution(compile=True)), store=tmp_path / "compiled")
+    assert Compiled.calls == LAST
+    assert compiled.weights == plain.weights
+
+
+def test_in_float16_gradients_are_scaled_and_the_scale_is_remembered(digits_trial, trained, monkeypatch, tmp_path):
+    """What a GPU does in this precision, on a CPU, which torch can do and we refuse."""
+    from bench.train import ending, loop, loss, training
+
+    for module in (ending, loop, loss, training):
+        monkeypatch.setattr(module, "autocast", lambda precision, device: torch.autocast(device, torch.float16))
+    trial = digits_trial(precision="fp16")
+    undisturbed = trained(trial, store=tmp_path / "undisturbed")
+    with pytest.raises(Interrupted):
+        trained(trial, stop_after=5)
+    file = tmp_path / "store" / "weights" / weights_key(trial) / "checkpoint.pt"
+    saved = torch.load(file, weights_only=True)["scaler"]
+    assert saved["scale"] > 1
+    assert 0 < saved["_growth_tracker"] <= 5  # steps since one was too large
+    assert trained(trial).weights == undisturbed.weights
+    assert undisturbed.curve[-1]["train_loss"] < 3
