@@ -8,13 +8,15 @@ from typing import Any
 
 import msgspec
 
+from ablations import measurable
 from ablations.claims import Claims, check_copied
 from ablations.columns import QuantityFacts, StudyColumn, declared, quantity_facts
 from ablations.design import PlannedRow
 from ablations.factors import Context, changes_of, text
 from ablations.fields import Draft, check_path, dotted
+from ablations.measurable import COMMAND, Lacking
 from ablations.nuisance import NuisanceAxis
-from ablations.resolve import OF_COMMAND, check, is_of_command
+from ablations.resolve import check, is_of_command
 from ablations.schema import Explanation, ReportedClaim
 from ablations.study import Study
 from ablations.trials import ABSENT, Trials, field_of
@@ -23,9 +25,6 @@ from bench.errors import Invalid, UserError, unknown
 from bench.identity import record_key, weights_key
 from bench.trial import Trial
 from bench.work import Work
-
-COMMAND = "command"
-"""The measure of the task of that name: what it gives a study declares."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,7 @@ class Cells:
             if self.study.spec.invalid == "stop":
                 raise self._stop(row, column, str(problem)) from problem
             return filled(invalid=str(problem))
-        except _Lacking as lack:
+        except Lacking as lack:
             return filled(needs=str(lack))
         return filled(works=works, seeds_matter=matter)
 
@@ -180,10 +179,9 @@ class Cells:
     def _works(
         self, row: PlannedRow, draft: Draft, quantity: QuantityFacts, *, split: str | None = None
     ) -> tuple[tuple[Work, ...], bool]:
-        """Work for a cell, one a seed or one alone; whether seeds matter. Raises Invalid or _Lacking."""
+        """Work for a cell, one a seed or one alone; whether seeds matter. Raises Invalid or Lacking."""
         measure = str(quantity.measure)
         module = registry.load("measures", measure)
-        models: tuple[str, ...] | None = getattr(module, "MODELS", None)
         own = draft is self.trials.draft(row.id)
         works: dict[str, Work] = {}
         matter = False
@@ -192,12 +190,8 @@ class Cells:
             if split is not None and trial.evaluate is not None:
                 trial = msgspec.structs.replace(trial, evaluate=msgspec.structs.replace(trial.evaluate, split=split))
             if not works:
-                self._check(row, trial, module.DEPENDS_ON, quantity)
-                if models is not None and trial.model.name not in models:
-                    raise Invalid(f"{quantity.name} is of {', '.join(models)} alone, not of {trial.model.name}")
-                data: tuple[str, ...] | None = getattr(module, "DATA", None)
-                if data is not None and trial.data is not None and trial.data.name not in data:
-                    raise _Lacking(f"data of {' or '.join(data)} for {quantity.name}, which is of no other")
+                self._check(row, trial)
+                measurable.check(trial, module, quantity)
             matter = "seed" in module.DEPENDS_ON or ("weights" in module.DEPENDS_ON and _seeded(trial))
             work = self._work(row, trial, measure, module)
             works[work.key] = work
@@ -205,26 +199,13 @@ class Cells:
                 break
         return tuple(works.values()), matter
 
-    def _check(self, row: PlannedRow, trial: Trial, depends: tuple[str, ...], quantity: QuantityFacts) -> None:
-        """Raise Invalid for what cannot be, _Lacking for what cannot be measured; keep what has to be said."""
+    def _check(self, row: PlannedRow, trial: Trial) -> None:
+        """Raise Invalid for what cannot be; keep what has to be said."""
         if self._checked.get(row.id) is not trial:  # most columns measure the row's own
             known = self.notes.setdefault(row.id, [])
             known += [note for note in check(trial) if note not in known]
             self.trials.check_behind(trial)
             self._checked[row.id] = trial
-        if trial.command is not None and quantity.measure != COMMAND:
-            self._check_beside_command(trial, depends, quantity)
-        if "weights" in depends and trial.train is None and trial.weights is None:
-            raise _Lacking("weights: a `train` section, or `weights:` to be measured")
-        if "data" in depends and trial.data is None and quantity.measure != COMMAND:
-            raise _Lacking(f"data to measure {quantity.name} on")
-
-    def _check_beside_command(self, trial: Trial, depends: tuple[str, ...], quantity: QuantityFacts) -> None:
-        """Raise _Lacking for what is not to be measured of a trial that a program of the user's does."""
-        if "weights" in depends:
-            raise _Lacking(f"to be declared, if the command gives it: `quantities: {{{quantity.name}: {{unit: …}}}}`")
-        if trial.model.name.startswith(OF_COMMAND):
-            raise _Lacking(f"a model to measure {quantity.name} of: the command's own is not known here")
 
     def _work(self, row: PlannedRow, trial: Trial, measure: str, module: Any) -> Work:
         weights = None
@@ -287,7 +268,7 @@ class Cells:
         changed.set(changes)
         try:
             works, _ = self._works(row, changed, facts)
-        except (Invalid, _Lacking) as problem:
+        except (Invalid, Lacking) as problem:
             raise row.error(str(problem), *inside) from problem
         described = ", ".join(f"{dotted(change.path)} {text(change.value)}" for change in changes)
         if said.quantity is not None:
@@ -304,10 +285,6 @@ def content(cell: GridCell) -> tuple[Any, ...]:
 def _keys(works: Iterable[Work]) -> tuple[str, ...]:
     """What identifies work: two rows that ask for the same have labels of their own."""
     return tuple(work.key for work in works)
-
-
-class _Lacking(UserError):
-    """What a trial lacks for being measured."""
 
 
 def _seeded(trial: Trial) -> bool:
