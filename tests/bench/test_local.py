@@ -189,11 +189,12 @@ def test_a_worker_killed_from_outside_costs_nothing_that_was_done(tmp_path):
     chance = random.Random(0)
     over = threading.Event()
 
-    def kill_now_and_then():
-        while not over.wait(0.35):
-            victims = _workers_of(store)
-            if victims:
+    def kill_now_and_then():  # rarely enough for a worker to begin, and for no work to be struck twice
+        done = -1
+        while not over.wait(0.1):
+            if len(store.read().records) > done and (victims := _workers_of(store)):
                 os.kill(chance.choice(victims), signal.SIGKILL)
+                done = len(store.read().records) + 8
 
     killer = threading.Thread(target=kill_now_and_then)
     killer.start()
@@ -202,6 +203,7 @@ def test_a_worker_killed_from_outside_costs_nothing_that_was_done(tmp_path):
     finally:
         over.set()
         killer.join()
+    assert {key: record.failure for key, record in store.read().records.items() if record.failure} == {}
     assert len(outcome.measured) == 30
     assert _values(store) == {work.key: float(work.trial.seed**2) for work in works}
     assert {len(attempts) for attempts in store.read().attempts.values()} == {1}
