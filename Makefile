@@ -75,6 +75,7 @@ bench: $(READY)
 	$(VENV)/bin/python benchmarks/every_timm_model.py
 	$(VENV)/bin/python benchmarks/fvcore_convention.py
 	$(VENV)/bin/python benchmarks/sweeps.py
+	$(VENV)/bin/python benchmarks/sending.py
 
 test-oldest: $(READY_OLDEST) latex
 	@sh .ci/slurm $(OLDEST)
