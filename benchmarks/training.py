@@ -35,7 +35,7 @@ RECIPE = {
     "warmup_epochs": 1,
     "repeats": 1,
     "ema": 0.999,
-    "auto_augment": "rand-m7-mmax8-mstd0.5-inc1",  # with the recipe's magnitudes timm asks Pillow 13 for what it refuses
+    "auto_augment": "rand-m7-mmax8-mstd0.5-inc1",  # at larger magnitudes timm asks Pillow 13 for what it refuses
 }
 
 
