@@ -55,7 +55,8 @@ class Finding(Frozen):
     @property
     def sentence(self) -> str:
         """One line."""
-        off = "" if not self.deviation else f", {100 * self.deviation:+.1f} %".replace("-", "−")
+        percent = f"{100 * (self.deviation or 0):+.1f}"
+        off = "" if float(percent) == 0 else f", {percent} %".replace("-", "−")
         against = f"{self.printed} ({self.source})" if self.source else self.printed
         ours = self.measured or "no number"
         note = f": {self.note}" if self.note else ""
@@ -150,6 +151,7 @@ def changes(now: Table, then: Table, gated: Gate, columns: Sequence[str] | None 
             else:
                 verdict, relative, note = differing(cell, old)
             tripping = _tripping(relative, (column.name, column.quantity), gated)
+            printed, measured = _apart(old, cell)
             found.append(
                 Finding(
                     study=now.study,
@@ -157,8 +159,8 @@ def changes(now: Table, then: Table, gated: Gate, columns: Sequence[str] | None 
                     label=row.label,
                     column=column.name,
                     verdict=verdict,
-                    printed=_number(old) or "",
-                    measured=_number(cell),
+                    printed=printed or "",
+                    measured=measured,
                     value=cell.value,
                     unit=cell.unit,
                     source=BASELINE,
@@ -191,6 +193,14 @@ def _number(cell: Cell) -> str | None:
         return None
     spread = "" if cell.std is None else f" ± {cell.std:.2g}"
     return alone(cell.value, cell.unit) + spread
+
+
+def _apart(old: Cell, cell: Cell) -> tuple[str | None, str | None]:
+    """Both numbers as tables show them, or in full where they differ and would look alike."""
+    then, now = _number(old), _number(cell)
+    if then == now and old.value != cell.value and old.value is not None and cell.value is not None:
+        return f"{old.value:,.12g}", f"{cell.value:,.12g}"
+    return then, now
 
 
 def _note(claim: ClaimCell, cell: Cell) -> str | None:

@@ -130,6 +130,11 @@ def test_equal_values_are_reproduced_and_others_changed():
     assert check.tally([same, other]) == "compared 2 of 2 values · 1 reproduced · 1 changed"
 
 
+def test_counts_that_would_look_alike_are_told_in_full():
+    (finding,) = changes({"a": measured(28_288_354.0)}, {"a": measured(28_288_355.0)})
+    assert finding.sentence == "small a params: 28,288,354 against 28,288,355 (baseline): changed"
+
+
 def test_what_changed_deviates_from_what_it_was():
     (finding,) = changes({"a": measured(11.0)}, {"a": measured(10.0)}, gate="deviates,failed")
     assert finding.tripped
