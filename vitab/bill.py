@@ -16,7 +16,7 @@ from vitab.durations import duration
 LEAST_H = 0.01
 """Hours below which nobody counts."""
 
-NEVER_TIMED = "the store holds no timing of work like it"
+NEVER_TIMED = "the store holds no timing of work like"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Prices:
         """About 3.2 core-hours, or what is not known of it."""
         cost = self.cost(works)
         if works and cost.untimed == len(works):
-            return f"{self.unit} unknown: {NEVER_TIMED}"
+            return f"{self.unit} unknown: {NEVER_TIMED} it"
         hours = self.hours(cost.seconds)
         about = f"about {hours:.3g} {self.unit}" if hours >= LEAST_H else f"under {LEAST_H:g} {self.unit}"
         return about + (f", and {count(cost.untimed, 'piece')} of work never timed" if cost.untimed else "")
@@ -94,7 +94,7 @@ def _bound_s(work: Work, estimate: float | None, unit: str) -> float:
     seconds = estimate if estimate is not None else work.timeout_s
     if seconds is None:
         raise UserError(
-            f"--budget: {NEVER_TIMED} as {work.label} {work.measure}, so nothing bounds its {unit};"
+            f"--budget: {NEVER_TIMED} {work.label} {work.measure}, so nothing bounds its {unit};"
             " time one row first (--only ROW --seeds 1), or give the spec a resources.timeout_min"
         )
     return seconds

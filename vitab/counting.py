@@ -122,7 +122,7 @@ def _differs(unit: str, counted: int, expected: str | float) -> list[str]:
         raise UserError(f"{expected!r} is no number that {unit} could be compared with")
     if any(number.holds(counted) for number in printed):
         return []
-    ends = " or ".join(f"{number.low:,.0f} to {number.high:,.0f}" for number in printed)
+    ends = " or ".join(f"{number.low:,.12g} to {number.high:,.12g}" for number in printed)
     return [f"{counted:,} {unit}, expected {expected} ({ends})"]
 
 

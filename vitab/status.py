@@ -147,7 +147,8 @@ def _sentence(said: dict[str, Any]) -> str:
     for at, reasons in ((2, said["needs"]), (3, said["failures"])):
         if reasons:
             most = sorted(reasons.items(), key=lambda item: -item[1])[:3]
-            parts[at] += f" ({', '.join(f'{count} × {reason}' for reason, count in most)})"
+            more = ", …" if len(reasons) > len(most) else ""
+            parts[at] += f" ({', '.join(f'{count} × {reason}' for reason, count in most)}{more})"
     sent = said.get("jobs", {"living": 0, "said": []})
     here = said["active"] and "again" not in said  # who sent to Slurm may still watch, and does none of it
     if said["waiting"] and not here and not said["running"] and sent["living"] == 0:

@@ -71,7 +71,7 @@ def test_what_slurm_may_have_taken_keeps_its_folder(call, here, monkeypatch, pro
 
 def test_a_budget_needs_to_know_what_work_costs(todo):
     prices = Prices(snapshot=Snapshot(), asked=Request())
-    with pytest.raises(UserError, match="the store holds no timing of work like it as small/2:seed0 train"):
+    with pytest.raises(UserError, match="the store holds no timing of work like small/2:seed0 train"):
         bill.within(units(todo, lambda work: None), prices, 1.0)
 
 
