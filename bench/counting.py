@@ -104,11 +104,13 @@ def count(
 
 
 def _given(rules: Mapping[str, Formula]) -> dict[str, Rule]:
-    """A caller's rules, each under its operator's name. Raises UserError for a name that no operator has."""
+    """A caller's rules, each under its operator's name. Raises UserError for a name of none, and for no function."""
     import torch
 
-    for operator in rules:
-        if not torch._C._jit_get_schemas_for_operator(operator):
+    for operator, formula in rules.items():
+        if not callable(formula):
+            raise UserError(f"the rule for {operator!r} is no function of (args, result)")
+        if "::" not in operator or not torch._C._jit_get_schemas_for_operator(operator):
             raise UserError(
                 f"a rule is for the operator {operator!r}, which does not exist; such as 'mylib::attention'"
             )

@@ -104,6 +104,10 @@ def test_a_rule_sees_all_arguments_and_is_for_an_operator_that_exists():
     assert seen == [[None, None, 0.1]]
     with pytest.raises(UserError, match=r"^a rule is for the operator 'counted::mistery', which does not exist"):
         counting.count(shrunk, (torch.zeros(2, 5),), rules={"counted::mistery": rule})
+    with pytest.raises(UserError, match="a rule is for the operator 'mistery', which does not exist"):
+        counting.count(shrunk, (torch.zeros(2, 5),), rules={"mistery": rule})
+    with pytest.raises(UserError, match="the rule for 'aten::add' is no function of"):
+        counting.count(shrunk, (torch.zeros(2, 5),), rules={"aten::add": 3})
 
 
 def test_a_model_file_of_another_package_states_rules_for_operators_of_its_own(monkeypatch):
