@@ -131,7 +131,9 @@ def test_a_pid_that_another_program_has_by_now_is_no_daemon(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("process", "stays"), [("999999999 1", False), (f"{os.getpid()} {machine.start_time(os.getpid())}", True)]
+    ("process", "stays"),
+    [("999999999 1", False), (f"{os.getpid()} {machine.start_time(os.getpid())}", True)],
+    ids=["gone", "alive"],  # alike in every process that collects tests
 )
 def test_what_an_install_that_was_killed_left_behind_is_removed_by_the_next(process, stays, tmp_path, monkeypatch):
     policy = tmp_path / "policy-rc.d"
