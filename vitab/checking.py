@@ -29,20 +29,26 @@ def main(options: argparse.Namespace) -> int:
     if options.against is not None:
         check.check_quantities(gated, _names(chosen))
     findings: list[Finding] = []
+    silent: list[Selection] = []  # named, and nothing of them was compared
     snapshot, running = store.read(), frozenset(lease.running(store))
     earlier = None if options.against is None else Store(options.against).read()
     for one in chosen:
         table = fill(one.grid, snapshot, running=running)
         if earlier is None:
-            findings += check.claims(table, gated, one.columns)
+            found = check.claims(table, gated, one.columns)
         else:
-            findings += check.changes(table, fill(one.grid, earlier), gated, one.columns)
+            found = check.changes(table, fill(one.grid, earlier), gated, one.columns)
+        findings += found
+        if one.given in options.study and not check.compared(found):
+            silent.append(one)
     _tell(findings, options)
     tripped = sum(finding.tripped for finding in findings)
     too_few = check.compared(findings) < options.require
     if too_few:
         sys.stderr.write(_too_few(findings, chosen, options) + "\n")
-    return 1 if tripped or too_few else 0
+    elif silent:
+        sys.stderr.write(f"nothing of {', '.join(one.name for one in silent)} was compared\n")
+    return 1 if tripped or too_few or silent else 0
 
 
 def _names(chosen: list[Selection]) -> Iterator[str | None]:

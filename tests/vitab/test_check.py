@@ -41,3 +41,9 @@ def test_machines_are_told_the_number_and_its_unit(finished, call):
     assert {one["value"] for one in told.values()} >= {record.quantities["params"].samples[0]}
     unmeasured = call("check", "small.yaml", "--json", "--store", "nowhere").json["claims"]
     assert {(one["measured"], one["value"], one["verdict"]) for one in unmeasured} == {(None, None, "pending")}
+
+
+def test_a_study_that_is_named_and_compares_nothing_fails_beside_one_that_does(finished, call, study):
+    study.with_name("silent.yaml").write_text(study.read_text().partition("paper:")[0].replace("small", "silent"))
+    said = call("check", "small.yaml", "silent.yaml", "--columns", "params", "--gate", "failed")
+    assert (said.code, said.err) == (1, "nothing of silent was compared\n")
