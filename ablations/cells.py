@@ -89,7 +89,7 @@ class Cells:
         filled = partial(GridCell, quantity=quantity.name, unit=quantity.unit, claims=claims, note=note)
         if needs := self.needs(row, column):
             return filled(needs=needs)
-        draft = self.trials.draft(row.id, column.changes)
+        draft = self._draft(row, column)
         filled = partial(filled, explanation=self._explanation(row, column, draft, quantity.name))
         try:
             if self.axis is not None:
@@ -174,7 +174,7 @@ class Cells:
         return facts
 
     def _draft(self, row: PlannedRow, column: StudyColumn) -> Draft:
-        return self.trials.draft(row.id, column.changes)
+        return self.trials.draft(row.id, (*column.changes, *row.within.get(column.name, ())))
 
     def _works(
         self, row: PlannedRow, draft: Draft, quantity: QuantityFacts, *, split: str | None = None

@@ -52,7 +52,7 @@ class Claims:
             raise row.error(f"row {row.id!r} is hidden: nobody would see what was reported of it", "reported")
         names = [column.name for column in self.columns]
         quantities = [column.quantity.name for column in self.columns if column.quantity]
-        for part in ("reported", "explain", "needs", "notes"):
+        for part in ("reported", "explain", "needs", "notes", "within"):
             said = getattr(row.head, part)
             for name in said if isinstance(said, dict) else ():
                 if name not in names and not (part == "needs" and name in quantities):

@@ -23,7 +23,7 @@ MINUS, PLUS = "−", "+"
 COMBINED = ("factorial", "zip")
 """Kinds whose rows are combinations of levels."""
 
-KEYS_OF_A_STEP = tuple(name for name in RowHead.__struct_fields__ if name not in ("repeats", "hidden"))
+KEYS_OF_A_STEP = tuple(name for name in RowHead.__struct_fields__ if name not in ("repeats", "hidden", "within"))
 """What a step of a ladder says beside the fields that it sets."""
 
 MOST_ROWS = 100_000
@@ -40,6 +40,7 @@ class PlannedRow:
     head: RowHead
     changes: tuple[Change, ...] = ()
     levels: dict[str, Level] = field(default_factory=dict)  # of the factors that make it, by the factor's name
+    within: dict[str, tuple[Change, ...]] = field(default_factory=dict)  # column → changes in that column alone
     group: str | None = None
     brought: bool = False  # the base row that a design brings with it
     alone: str | None = None  # the factor that this row changes alone: its base level is the base row
@@ -137,6 +138,10 @@ def _listed(rows: list[dict[str, Any]], context: Context) -> Iterator[PlannedRow
             place=(*context.place, *place),
             head=head,
             changes=tuple(changes_of(context, fields, place)),
+            within={
+                column: tuple(changes_of(context, said, (*place, "within", column)))
+                for column, said in head.within.items()
+            },
         )
 
 

@@ -18,8 +18,12 @@ HUBS = ("hf-hub:", "hf_hub:")
 WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".npz")
 
 
+ITSELF = "itself"
+"""The row that a column goes on from: `train: {from: {row: itself}}` fine-tunes what each row has trained."""
+
+
 class Edge(Frozen):
-    """Weights of another row of the same study."""
+    """Weights of another row of the same study, or of the row itself before a column changes it."""
 
     row: str
     seed: Seed | Literal["same"] = "same"

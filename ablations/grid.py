@@ -237,11 +237,11 @@ def _level_of(study: Study, trials: Trials, factor: str, *, whole: bool) -> str 
 
 def _refuse_twins(rows: Iterable[PlannedRow], found: list[StudyColumn], cells: Cells) -> None:
     """Two rows that would be measured and are the same trial: one of them is a mistake, or `repeats` the other."""
-    seen: dict[tuple[str, str | None], PlannedRow] = {}
+    seen: dict[tuple[str, str | None, str], PlannedRow] = {}
     for row in rows:
         if row.head.repeats is not None or not cells.measures(row, found):
             continue
-        identity = (digest(cells.trials.trial(row.id, cells.study.seeds[0])), row.head.quantity)
+        identity = (digest(cells.trials.trial(row.id, cells.study.seeds[0])), row.head.quantity, repr(row.head.within))
         other = seen.setdefault(identity, row)
         if other is row:
             continue

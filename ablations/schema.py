@@ -149,6 +149,7 @@ class RowHead(Frozen):
     quantity: str | None = None  # of every quantity column, in this row
     repeats: str | None = None  # the id of the row that this one shows again
     hidden: bool = False  # for edges only: no line in the table
+    within: dict[str, dict[str, Any]] = {}  # column → fields that this row's trial has in that column alone
 
 
 class ColumnHead(Frozen):

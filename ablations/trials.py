@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from ablations.design import BASE, PlannedRow
-from ablations.edges import Edge, NoSource
+from ablations.edges import ITSELF, Edge, NoSource
 from ablations.fields import Change, Draft, FieldProblem, Path
 from ablations.resolve import check, resolve
 from ablations.study import Study
@@ -56,33 +56,35 @@ class Trials:
 
     def changed(self, row_id: str, draft: Draft, seed: int) -> Trial:
         """The trial of a draft made from a row's. Raises UserError, at the place in the spec that is wrong."""
-        if row_id in self._resolving:
-            circle = [*self._resolving[self._resolving.index(row_id) :], row_id]
+        name = row_id if draft is self.draft(row_id) else f"{row_id} in a column"  # may go on from the row's own
+        if name in self._resolving:
+            circle = [*self._resolving[self._resolving.index(name) :], name]
             raise NoSource("rows need each other's weights: " + " → ".join(circle))
         if len(self._resolving) >= LONGEST_CHAIN:
             raise NoSource(f"more than {LONGEST_CHAIN} rows that start from one another, the last one first")
-        self._resolving.append(row_id)
+        self._resolving.append(name)
         try:
-            return resolve(draft, seed=seed, find=lambda edge: self._source(edge, seed))
+            return resolve(draft, seed=seed, find=lambda edge: self._source(edge, seed, row_id))
         except FieldProblem as problem:  # nobody set the field
             row = self.rows[row_id]
             raise (row.error(str(problem)) if row.changes else self.study.error("base", str(problem))) from problem
         finally:
             self._resolving.pop()
 
-    def _source(self, edge: Edge, seed: int) -> Source:
-        """The weights of another row. Raises NoSource."""
-        if edge.row not in self.rows:
-            raise NoSource(unknown("row", edge.row, self.rows))
+    def _source(self, edge: Edge, seed: int, asking: str) -> Source:
+        """The weights that an edge of the row `asking` means. Raises NoSource."""
+        name = asking if edge.row == ITSELF and ITSELF not in self.rows else edge.row
+        if name not in self.rows:
+            raise NoSource(unknown("row", name, self.rows))
         if not self.edges_known:
-            raise NoSource(f"which weights row {edge.row!r} has is not known before best_of has chosen")
-        trial = self.trial(edge.row, seed if edge.seed == "same" else edge.seed)
-        if (key := self.trained(trial, edge.row)) is not None:
+            raise NoSource(f"which weights row {name!r} has is not known before best_of has chosen")
+        trial = self.trial(name, seed if edge.seed == "same" else edge.seed)
+        if (key := self.trained(trial, name)) is not None:
             if key not in self.unsound:
                 self.unsound[key] = self._problem(self.trainings[key])
             return Source(kind="trial", ref=key)
         if trial.weights is None:
-            raise NoSource(f"row {edge.row!r} has no weights: it neither trains nor names any")
+            raise NoSource(f"row {name!r} has no weights: it neither trains nor names any")
         return trial.weights
 
     def trained(self, trial: Trial, row_id: str) -> str | None:
