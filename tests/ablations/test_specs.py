@@ -10,13 +10,50 @@ POSITIONS = ["none", "sincos2d", "relative", "rope"]
 MORE_POSITIONS = ["none", "learned2d", "sincos1d", "sincos2d", "relative", "rope"]
 SIZES = [f"{dim}:{depth}" for dim in (24, 48, 96) for depth in (1, 2, 4)]
 STEMS = ["base", "conv_1gf", "resnet_1gf", "patches_4gf", "conv_4gf", "patches_18gf", "conv_18gf"]
+DEIT = ["base", "sgd", "finetuning_sgd", "no_rand_augment", "auto_augment", "no_mixup", "no_cutmix", "no_mixup_cutmix"]
+DEIT += ["no_erasing", "no_drop_path", "no_repeats", "dropout", "ema"]
+PRETRAINED = "81.8 74.5 81.8 79.6 81.2 78.7 80.0 75.8 4.3* 3.4* 76.5 81.3 81.9"
+FINETUNED = "83.1 77.3 83.1 80.4 81.9 79.8 80.6 76.7 0.1 0.1 77.4 83.1 83.1"
+TAUGHT = ["base", "soft", "hard", "token_class", "token_distillation", "token_both"]
+TAUGHT_HERE = ["convolutions", "larger", "base", "soft", "hard", "hard_by_larger", "soft_token", *TAUGHT[3:]]
+AUGMENTATIONS = ["base", "shift", "crop", "flip", "rand_augment", "auto_augment", "mixup", "cutmix"]
+AUGMENTATIONS += ["mixup_cutmix", "erasing"]
+MORE_AUGMENTATIONS = ["base", "color_jitter", *AUGMENTATIONS[4:], "repeats"]
+REGULAR = [
+    "base",
+    "weight_decay=0",
+    "weight_decay=0.2",
+    "dropout=0.1",
+    "drop_path=0.1",
+    "smoothing=0",
+    "clip_grad=none",
+]
+MORE_REGULAR = [
+    "base",
+    "weight_decay=0",
+    "weight_decay=0.1",
+    "dropout=0.1",
+    "drop_path=0",
+    "smoothing=0",
+    "clip_grad=1",
+]
+MORE_REGULAR += ["erase=0", "repeats=1"]
+OPTIMIZERS = ["base", "adam", "lamb", "lion", "sgd", "momentum"]
 STUDIES = {  # study → its rows of digits and of ImageNet, in the order of the table, and the trainings of both
+    "augmentation": (AUGMENTATIONS, MORE_AUGMENTATIONS, 30, 9),
+    "augmentation_grid": (["narrow", "wide"], ["Ti/16", "S/16", "B/16", "L/16"], 32, 112),
     "class_token": (["token", "mean", "map"], ["token", "mean", "map"], 9, 6),
+    "data_size": (["vit", "resnet"], ["vit", "resnet"], 30, 10),
+    "deit_recipe": (DEIT, DEIT, 75, 25),
+    "distillation": (TAUGHT_HERE, TAUGHT, 24, 12),
+    "ema": (["none", "0.9", "0.99", "0.999"], ["none", "0.999", "0.9999", "0.99996"], 20, 4),
     "heads": (["4", "1", "2", "8", "16"], ["6", "1", "3", "12", "24"], 5, 5),
     "hybrid_stem": (["base", "conv", "resnet"], STEMS, 3, 7),
     "model_size": (SIZES, ["ti", "s", "b"], 9, 3),
+    "optimizer": (OPTIMIZERS, ["base", "lamb", "sgd"], 30, 9),
     "patch_size": (["1", "2", "4", "8"], ["16", "8", "14", "32"], 20, 4),
     "positional_embedding": (["learned", *POSITIONS], ["learned", *MORE_POSITIONS], 25, 7),
+    "regularization": (REGULAR, MORE_REGULAR, 21, 9),
     "swin_position_bias": (SWIN_POSITIONS, SWIN_POSITIONS, 5, 5),
     "window_shifting": (["unshifted", "base", "padding"], ["unshifted", "base", "padding"], 15, 3),
     "window_size": (["2", "1", "4", "8"], ["8", "4", "7", "16"], 4, 4),
@@ -49,8 +86,9 @@ def test_the_imagenet_setting_is_at_the_scale_of_the_papers(study):
         trial = work.trial
         assert (trial.data.name, trial.input.classes, trial.input.channels) == ("imagenet", 1000, 3)
         assert trial.train.image >= 224
-        assert trial.train.epochs >= 300
-        assert trial.train.batch >= 1024
+        tuned = trial.train.start is not None
+        assert trial.train.epochs >= (30 if tuned else 300)
+        assert trial.train.batch >= (512 if tuned else 1024)
     assert not any(claim.comparable for row in grid.rows for cell in row.cells.values() for claim in cell.claims)
 
 
@@ -63,6 +101,11 @@ def test_the_imagenet_setting_is_at_the_scale_of_the_papers(study):
             "top1",
             dict(zip(SWIN_POSITIONS, ("80.1", "80.5", "81.3", "79.3", "81.3"), strict=True)),
         ),
+        ("deit_recipe", "pretrained", dict(zip(DEIT, PRETRAINED.split(), strict=True)) | {"base": "81.8 ± 0.2"}),
+        ("deit_recipe", "finetuned", dict(zip(DEIT, FINETUNED.split(), strict=True)) | {"base": "83.1 ± 0.1"}),
+        ("distillation", "ti", dict(zip(TAUGHT, ["72.2", "72.2", "74.3", "73.9", "74.6", "74.5"], strict=True))),
+        ("distillation", "s", dict(zip(TAUGHT, ["79.8", "79.8", "80.9", "80.9", "81.1", "81.2"], strict=True))),
+        ("distillation", "b", dict(zip(TAUGHT, ["81.8", "81.8", "83.0", "83.0", "83.1", "83.4"], strict=True))),
         ("model_size", "params", {"ti": "5M", "s": "22M", "b": "86M"}),
         ("model_size", "top1", {"ti": "72.2", "s": "79.8", "b": "81.8"}),
         (
@@ -103,3 +146,45 @@ def test_windows_that_do_not_fit_the_maps_of_swin_t_are_noted():
     grid = build(load("window_size", setting="imagenet"))
     assert {row.id: len(row.notes) for row in grid.rows} == {"8": 0, "4": 0, "7": 4, "16": 1}
     assert grid.row("16").notes == ("stage 4: the window is the whole map, 8×8, and is not shifted",)
+
+
+def test_every_row_of_deits_recipe_is_fine_tuned_from_what_it_has_trained():
+    grid = build(load("deit_recipe", setting="imagenet"))
+    trained = {
+        row.id: [row.cells[name].works[0].trial.train for name in ("pretrained", "finetuned")] for row in grid.rows
+    }
+    keys = {row.id: row.cells["pretrained"].works[0].weights_key for row in grid.rows}
+    assert {row: tuned.start.ref for row, (_, tuned) in trained.items()} == keys
+    assert {(first.image, first.epochs, tuned.image, tuned.epochs) for first, tuned in trained.values()} == {
+        (224, 300, 384, 30)
+    }
+    sgd = {row: [one.optimizer for one in both] for row, both in trained.items() if "sgd" in row}
+    assert sgd == {"sgd": ["sgd", "adamw"], "finetuning_sgd": ["adamw", "sgd"]}
+    changed = {
+        row: {name for name in first.__struct_fields__ if getattr(first, name) != getattr(trained["base"][0], name)}
+        for row, (first, _) in trained.items()
+    }
+    assert changed == {
+        "base": set(),
+        "sgd": {"optimizer"},
+        "finetuning_sgd": set(),
+        "no_rand_augment": {"auto_augment"},
+        "auto_augment": {"auto_augment"},
+        "no_mixup": {"mixup"},
+        "no_cutmix": {"cutmix"},
+        "no_mixup_cutmix": {"mixup", "cutmix"},
+        "no_erasing": {"erase"},
+        "no_drop_path": {"drop_path"},
+        "no_repeats": {"repeats"},
+        "dropout": {"dropout"},
+        "ema": {"ema", "ema_warmup"},
+    }
+
+
+def test_augmentations_of_the_grid_are_columns_and_weight_decay_is_chosen():
+    grid = build(load("augmentation_grid", setting="imagenet"))
+    cells = [cell for row in grid.rows for cell in row.cells.values()]
+    assert len(cells) == 4 * 2 * 7
+    decays = {tuple(one.works[0].trial.train.weight_decay for one in cell.candidates) for cell in cells}
+    assert decays == {(0.1, 0.03)}
+    assert {one.selection[0].trial.evaluate.split for cell in cells for one in cell.candidates} == {"selection"}
