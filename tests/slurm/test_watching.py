@@ -62,7 +62,8 @@ def test_in_a_pipe_it_says_plain_lines_and_logs_end_with_the_jobs(shell):
     followed = shell.start("logs", "trained/0.001", "--follow")
     watched = shell.call("run", "trained.yaml", "--on", "slurm")
     out, err = followed.communicate(timeout=120)
-    assert (watched.returncode, followed.returncode, err) == (0, 0, "")
+    assert (watched.returncode, followed.returncode) == (0, 0)
+    assert err in ("", "no job has written anything yet\n")  # as soon as it is asked
     assert "\r" not in watched.stderr
     assert "\x1b" not in watched.stderr
     assert watched.stderr.splitlines()[0] == "3 pieces of work already with living jobs or in hand: not sent"
