@@ -1,7 +1,7 @@
 """Commands: programs of the user's own, which his own configuration names and a spec only calls.
 
     # ~/.config/vitab/commands.yaml, or $VITAB_COMMANDS
-    my_trainer: [python, ~/work/train.py, "{arguments}", --seed, "{seed}", --out, "{quantities}"]
+    my_trainer: [python, ~/trainer/train.py, "{arguments}", --seed, "{seed}", --out, "{quantities}"]
 
 A list of arguments, never a line of shell; nobody else may write the file. In braces stand places that are filled:
 
