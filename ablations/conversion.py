@@ -58,6 +58,8 @@ def _misfit(value: Any, kind: Any, said: str) -> Misfit:
         names = tuple(field.encode_name for field in struct.fields)
         key = next(key for key in found if key not in names)
         return UnknownKey((*place, key), "is unknown", known=(key, names))
+    if isinstance(found, list) and any(isinstance(one, inspect.TupleType) for one in _members(expected)):
+        return Misfit(place, f"must be {words(expected)}, not of {len(found)}")
     choices = _choices(expected)
     known = (found, choices) if choices and isinstance(found, str) else None
     return Misfit(place, f"must be {words(expected)}, not {shown(found)}", known=known)
@@ -92,6 +94,8 @@ def words(kind: Any) -> str:
         return f"a mapping of {', '.join(field.encode_name for field in kind.fields)}"
     if isinstance(kind, inspect.LiteralType):
         return " or ".join(map(str, kind.values))
+    if isinstance(kind, inspect.TupleType):
+        return f"a list of {len(kind.item_types)}"
     if isinstance(kind, inspect.ListType | inspect.VarTupleType):
         return "a list"
     plain: dict[Any, str] = {inspect.StrType: "text", inspect.BoolType: "true or false", inspect.NoneType: "null"}
@@ -136,6 +140,8 @@ def _type_inside(kind: Any, step: str | int) -> Any:
         return kind.value_type
     if isinstance(kind, inspect.ListType | inspect.VarTupleType) and isinstance(step, int):
         return kind.item_type
+    if isinstance(kind, inspect.TupleType) and isinstance(step, int):
+        return kind.item_types[step]
     return None
 
 

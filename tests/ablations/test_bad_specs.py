@@ -45,6 +45,10 @@ BASES = {  # a base instead of the good one → what is said
     "base: {zzz: 1, model: vit}": "2:8: no field 'zzz'; allowed: attention, command, data, distill, evaluate, "
     "execution, input, model, precision, task, train, weights",
     "base: {model: vit, train: {recipe: tiny}}": "2:1: row 'base': a training needs data: `data: NAME`",
+    "base: {model: vit, data: digits, train: {recipe: tiny, random_crop: [a, 1]}}": "2:56: train.random_crop must be a "
+    "number above 0 and of at most 1, not 'a'",
+    "base: {model: vit, data: digits, train: {recipe: tiny, random_crop: [1]}}": "2:56: train.random_crop must be a "
+    "list of 2 or null, not of 1",
     "base: {model: vit, data: digits, train: {epochs: 3}}": "2:42: train lacks batch, optimizer, lr, min_lr, "
     "weight_decay, warmup_epochs, smoothing, clip_grad, dropout, drop_path, augment; name a recipe: augreg, deit, "
     "mixer, swin, tiny",
