@@ -24,6 +24,7 @@ KEY_LENGTH = 20  # hex digits: 80 bits; among 10^9 keys a collision has a chance
 NEUTRAL: dict[tuple[str, str], Any] = {
     ("Input", "tokens"): None,
     ("Trial", "command"): None,
+    ("Trial", "predictions"): None,
     ("Distill", "teacher_model"): None,
     **{
         ("Train", field.name): field.default

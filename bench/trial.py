@@ -165,6 +165,13 @@ class Command(Frozen):
     gives: Annotated[tuple[str, ...], Meta(extra=EXECUTION)] = ()  # quantities without which it has not succeeded
 
 
+class Predictions(Frozen):
+    """What some model said, as it lies in a file or a folder: scored as it is."""
+
+    digest: str  # of the content: which predictions these are
+    path: Annotated[str, Meta(extra=EXECUTION)]
+
+
 class Evaluate(Frozen):
     """The protocol of an accuracy: resize so that the crop is `crop` of the shorter side, centre crop at `image`."""
 
@@ -202,8 +209,9 @@ class Trial(Frozen):
 
     model: Model
     input: Input
-    task: Literal["classify", "command"] = "classify"
+    task: Literal["classify", "detect", "segment", "score", "command"] = "classify"
     command: Command | None = None  # of the task of that name
+    predictions: Predictions | None = None  # of the task score
     data: Data | None = None
     train: Train | None = None
     distill: Distill | None = None
