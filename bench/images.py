@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -92,6 +92,12 @@ class Part:
         """A digest of the whole and of which images were taken."""
         chosen = self.indices.numpy().tobytes()
         return hashlib.sha256(self.whole.fingerprint().encode() + chosen).hexdigest()
+
+    def targets(self, index: int, *, size: int) -> "torch.Tensor":
+        """What image `index` of the part shows, where the whole says so: boxes, or a map of labels."""
+        whole: Any = self.whole
+        target: torch.Tensor = whole.targets(int(self.indices[index]), size=size)
+        return target
 
 
 def subset(images: "Images", share: float) -> "Images":

@@ -5,7 +5,6 @@ by the hash of the file's name, so that adding a file moves no other; `report` i
 antialiasing, until the centre crop is the share `crop` of its shorter side, as torchvision and timm do it.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from bench import pictures
 from bench.data import Facts, Images, Normalization, Split, folder
-from bench.errors import Invalid, Needs
+from bench.errors import Needs
 from bench.images import at_least_one, before_crop, stable_hash
 from bench.trial import EXECUTION, Frozen, Pixels
 
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 VERSION = 1
-
-SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
-
-WHOLE = 128
-"""At least so many files of a split, evenly spread, are read whole for its fingerprint; fewer where it has fewer."""
 
 Normalize = Literal["imagenet", "half", "clip", "none"]
 
@@ -117,9 +112,9 @@ def load(options: Options, split: Split) -> Images:
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = _files(root / half / name)
+        found = pictures.listed(root / half / name)
         if half == "train":
-            found = _cut(found, options.selection, selection=split == "selection")
+            found = cut(found, options.selection, selection=split == "selection")
         files += found
         labels += [label] * len(found)
     if not files and split != "selection":  # selection may be switched off
@@ -131,15 +126,8 @@ def _root(options: Options) -> Path:
     return Path(options.root).expanduser() if options.root else folder(options.set)
 
 
-def _files(where: Path) -> list[Path]:
-    if not where.is_dir():
-        return []
-    found = (path for path in where.iterdir() if not path.name.startswith("."))  # ._x.jpg is what macOS leaves behind
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
-
-
-def _cut(files: list[Path], share: float, *, selection: bool) -> list[Path]:
-    """The part of a class that is for selection, or the rest of it."""
+def cut(files: Sequence[Path], share: float, *, selection: bool) -> list[Path]:
+    """The part of files that is for selection, chosen by the hash of their names, or the rest of them."""
     by_hash = sorted(files, key=lambda path: stable_hash(path.name))
     count = at_least_one(files, share) if share and len(files) > 1 else 0
     return sorted(by_hash[:count] if selection else by_hash[count:])
@@ -181,8 +169,6 @@ class Files:
 
     def image(self, index: int, *, size: int, crop: float, interpolation: str) -> "torch.Tensor":
         """(C, size, size), normalised. Raises Invalid as `picture` does."""
-        import numpy as np
-        import torch
         from PIL import Image
 
         picture = self.picture(index)
@@ -192,35 +178,15 @@ class Files:
             picture = picture.resize((width, height), Image.Resampling[interpolation.upper()])
         left, top = round((width - size) / 2), round((height - size) / 2)
         picture = picture.crop((left, top, left + size, top + size))
-        pixels = torch.from_numpy(np.array(picture)).view(size, size, self.channels)
-        mean, std = (torch.tensor(values)[:, None, None] for values in self.pixels_are)
-        return (pixels.permute(2, 0, 1).float() / 255 - mean) / std
+        return pictures.numbers(picture, self.pixels_are)
 
     def picture(self, index: int) -> "Image":
-        """In grey or in colour; a grey file has three equal channels where three are asked for.
-
-        Raises Invalid for a file that is no image, or only the beginning of one.
-        """
-        from PIL import Image
-
-        try:
-            with Image.open(self.files[index]) as file:
-                return file.convert("RGB" if self.channels == 3 else "L")
-        except (OSError, SyntaxError, ValueError) as problem:  # Pillow's decoders raise all three
-            raise Invalid(f"{str(self.files[index])!r} cannot be decoded as an image") from problem
+        """In grey or in colour, as `bench.pictures.decoded` says."""
+        return pictures.decoded(self.files[index], self.channels)
 
     def fingerprint(self) -> str:
-        """A digest of the names, classes and sizes of the files, and of what is in some of them.
-
-        Reading a million of them whole would take hours; evenly spread ones tell folders apart that were named alike.
-        """
-        digest = hashlib.sha256()
-        apart = max(1, len(self.files) // WHOLE)
-        for number, (path, label) in enumerate(zip(self.files, self.targets, strict=True)):
-            digest.update(f"{path.relative_to(self.root).as_posix()}\0{label}\0{path.stat().st_size}\n".encode())
-            if number % apart == 0:
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-        return digest.hexdigest()
+        """A digest of the names, classes and sizes of the files, and of what is in some of them."""
+        return pictures.fingerprint(self.root, zip(self.files, self.targets, strict=True))
 
 
 def _scaled(length: int, shorter: int, side: int) -> int:
