@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,10 +14,11 @@ from ablations.columns import QuantityFacts, StudyColumn, declared, quantity_fac
 from ablations.design import PlannedRow
 from ablations.factors import Context, changes_of, text
 from ablations.fields import Draft, check_path, dotted
+from ablations.grid_cell import Candidate, GridCell, SecondComputation, keys
 from ablations.measurable import COMMAND, Lacking
 from ablations.nuisance import NuisanceAxis
-from ablations.resolve import check, is_of_command
-from ablations.schema import Explanation, ReportedClaim
+from ablations.resolve import check, is_of_command, is_of_predictions, varies_by_seed
+from ablations.schema import Explanation
 from ablations.study import Study
 from ablations.trials import ABSENT, Trials, field_of
 from bench import registry
@@ -25,43 +26,6 @@ from bench.errors import Invalid, UserError, unknown
 from bench.identity import record_key, weights_key
 from bench.trial import Trial
 from bench.work import Work
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """One level of a nuisance axis: how it fares on the selection split, and what it yields."""
-
-    label: str
-    selection: tuple[Work, ...]
-    works: tuple[Work, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SecondComputation:
-    """What may explain a printed number."""
-
-    note: str  # what is computed
-    quantity: str | None = None
-    works: tuple[Work, ...] = ()
-    said: str = ""  # which fields it changes
-    copied: str | None = None  # the printed number that the claim was copied from: nothing to compute
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridCell:
-    """One cell: what has to be measured for it, or why nothing is."""
-
-    quantity: str
-    unit: str | None
-    works: tuple[Work, ...] = ()  # one a seed; one alone where seeds do not matter
-    seeds_matter: bool = False
-    invalid: str | None = None  # which rule
-    needs: str | None = None
-    candidates: tuple[Candidate, ...] = ()  # best_of: instead of works
-    selected_by: str | None = None  # the quantity that chooses among them
-    claims: tuple[ReportedClaim, ...] = ()
-    explanation: SecondComputation | None = None
-    note: str | None = None
 
 
 class Cells:
@@ -117,8 +81,10 @@ class Cells:
         return True
 
     def needs(self, row: PlannedRow, column: StudyColumn) -> str | None:
-        """Why nothing is measured in a cell, as far as the spec says so."""
+        """Why nothing is measured in a cell, as far as the spec says so: predictions that are there need no model."""
         quantity, mine, everyone_s = self._quantity(row, column), row.head.needs, self.study.spec.needs
+        if measurable.is_scored(quantity) and is_of_predictions(self._draft(row, column)):
+            return None
         if said := mine.get(column.name) or mine.get(quantity.name):
             return said
         if row.head.quantity is None and quantity.measure != COMMAND:
@@ -192,7 +158,7 @@ class Cells:
             if not works:
                 self._check(row, trial)
                 measurable.check(trial, module, quantity)
-            matter = "seed" in module.DEPENDS_ON or ("weights" in module.DEPENDS_ON and _seeded(trial))
+            matter = "seed" in module.DEPENDS_ON or ("weights" in module.DEPENDS_ON and _seeded(trial, draft))
             work = self._work(row, trial, measure, module)
             works[work.key] = work
             if not matter:
@@ -222,7 +188,7 @@ class Cells:
             version=module.VERSION,
             trial=trial,
             weights_key=weights,
-            after=(weights,) if weights is not None and _seeded(trial) else (),
+            after=(weights,) if weights is not None and _trained(trial) else (),
             label=self.trials.label(trial, row.id),
             timeout_s=self.trials.timeout_s,
         )
@@ -242,7 +208,7 @@ class Cells:
             except Invalid as problem:
                 raise Invalid(f"{label}: {problem}") from problem
             candidates.append(Candidate(label=label, selection=selection, works=works))
-        if len({_keys(candidate.works) for candidate in candidates}) == 1:
+        if len({keys(candidate.works) for candidate in candidates}) == 1:
             return {"works": candidates[0].works, "seeds_matter": matter}  # a count, say, that no level changes
         return {"candidates": tuple(candidates), "selected_by": axis.by.name, "seeds_matter": matter}
 
@@ -276,20 +242,14 @@ class Cells:
         return SecondComputation(note=said.note, quantity=facts.name, works=works, said=described)
 
 
-def content(cell: GridCell) -> tuple[Any, ...]:
-    """What a cell holds, whatever its work is called: equal where two cells show the same."""
-    choices = tuple((_keys(candidate.selection), _keys(candidate.works)) for candidate in cell.candidates)
-    return cell.invalid, cell.needs, _keys(cell.works), choices
-
-
-def _keys(works: Iterable[Work]) -> tuple[str, ...]:
-    """What identifies work: two rows that ask for the same have labels of their own."""
-    return tuple(work.key for work in works)
-
-
-def _seeded(trial: Trial) -> bool:
-    """Whether another seed means other weights."""
+def _trained(trial: Trial) -> bool:
+    """Whether weights are trained here."""
     return trial.train is not None or (trial.weights is not None and trial.weights.kind == "trial")
+
+
+def _seeded(trial: Trial, draft: Draft) -> bool:
+    """Whether another seed means other weights, or other predictions."""
+    return _trained(trial) or (trial.predictions is not None and varies_by_seed(draft))
 
 
 def _relevant(trial: Trial, depends: tuple[str, ...]) -> Trial:

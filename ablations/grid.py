@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ablations.cells import Cells, GridCell, content
+from ablations.cells import Cells
 from ablations.claims import Claims
 from ablations.columns import StudyColumn, check_facts, columns
 from ablations.design import BASE, Expanded, PlannedRow, brought, expand
 from ablations.factors import Context, Factor, Level, text
 from ablations.fields import check_fields, check_path, dotted, is_field, split, stored
+from ablations.grid_cell import GridCell, content
 from ablations.layout import Line, is_spread, laid_out, lines, spread, suffix
 from ablations.nuisance import check_apart, nuisance_axis
 from ablations.study import Study

@@ -64,7 +64,12 @@ class Trials:
             raise NoSource(f"more than {LONGEST_CHAIN} rows that start from one another, the last one first")
         self._resolving.append(name)
         try:
-            return resolve(draft, seed=seed, find=lambda edge: self._source(edge, seed, row_id))
+            return resolve(
+                draft,
+                seed=seed,
+                find=lambda edge: self._source(edge, seed, row_id),
+                row=self.rows[row_id].id,
+            )
         except FieldProblem as problem:  # nobody set the field
             row = self.rows[row_id]
             raise (row.error(str(problem)) if row.changes else self.study.error("base", str(problem))) from problem

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ablations.cells import Candidate
+from ablations.grid_cell import Candidate
 from bench import plan
 from bench.record import Failure, Record
 from bench.store import Snapshot

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import msgspec
 
-from ablations.cells import GridCell
 from ablations.columns import StudyColumn
 from ablations.grid import Grid, GridRow
+from ablations.grid_cell import GridCell
 from bench import plan
 from bench.conflict import conflicts
 from bench.record import Failure, Record

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from ablations.cells import GridCell
 from ablations.grid import Grid
+from ablations.grid_cell import GridCell
 from bench.errors import UserError
 from bench.identity import digest
 from bench.record import Record

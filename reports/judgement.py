@@ -2,8 +2,8 @@
 
 import math
 
-from ablations.cells import GridCell
 from ablations.grid import Grid
+from ablations.grid_cell import GridCell
 from bench import plan
 from bench.store import Snapshot
 from reports import captions

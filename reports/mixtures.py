@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ablations.cells import GridCell
 from ablations.grid import Grid
+from ablations.grid_cell import GridCell
 from bench import plan, registry
 from bench.identity import canonical
 from bench.record import Record

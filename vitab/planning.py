@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from tabulate import tabulate
 
-from ablations.cells import GridCell
 from ablations.grid import GridRow
+from ablations.grid_cell import GridCell
 from ablations.schema import Resources
 from ablations.study import Study
 from bench import lease, plan, slot

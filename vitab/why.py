@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from ablations.cells import GridCell
 from ablations.columns import StudyColumn, chosen
 from ablations.grid import Grid, GridRow
+from ablations.grid_cell import GridCell
 from ablations.printed import Printed, parse
 from bench import lease, plan, registry
 from bench.errors import UserError, unknown

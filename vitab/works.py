@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ablations import shipped
-from ablations.cells import GridCell
 from ablations.columns import called, chosen
 from ablations.grid import Grid, GridRow, build
+from ablations.grid_cell import GridCell
 from ablations.study import load
 from bench.errors import UserError
 from bench.record import TRAIN

@@ -39,6 +39,7 @@ class Facts(Frozen):
     classes: int
     channels: int
     image: int  # native pixels a side, or the usual evaluation size where images differ
+    task: Literal["classify", "detect", "segment"] = "classify"  # what its labels are for
 
 
 class Images(Protocol):

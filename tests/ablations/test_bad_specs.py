@@ -43,7 +43,7 @@ BASES = {  # a base instead of the good one → what is said
     "base: {modl: vit}": "2:8: no field 'modl'; nearest: 'model'",
     "base: {lr: 0.1, model: vit}": "2:8: no field 'lr'; nearest: 'train.lr'",
     "base: {zzz: 1, model: vit}": "2:8: no field 'zzz'; allowed: attention, command, data, distill, evaluate, "
-    "execution, input, model, precision, task, train, weights",
+    "execution, input, model, precision, predictions, task, train, … (13 in all)",
     "base: {model: vit, train: {recipe: tiny}}": "2:1: row 'base': a training needs data: `data: NAME`",
     "base: {model: vit, data: digits, train: {recipe: tiny, random_crop: [a, 1]}}": "2:56: train.random_crop must be a "
     "number above 0 and of at most 1, not 'a'",

@@ -147,13 +147,13 @@ def test_a_new_version_of_a_measure_is_measured_again_and_trains_nothing(planned
 
 
 def test_a_new_version_of_a_model_is_counted_and_trained_again(planned, monkeypatch):
-    from ablations import resolve
+    from ablations import sections
 
     before = planned(CHAIN)
     monkeypatch.setattr(registry.load("models", "vit"), "VERSION", 99)
-    resolve._model.cache_clear()
+    sections.model.cache_clear()
     after = planned(CHAIN)
-    resolve._model.cache_clear()
+    sections.model.cache_clear()
     assert changed(records(before), records(after)) == set(records(before))
 
 

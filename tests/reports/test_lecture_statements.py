@@ -201,10 +201,10 @@ def test_a_wrong_digit_in_a_copy_is_pointed_at(store, tmp_path, capsys):
 
 
 def test_a_corrected_table_asks_for_a_new_value(monkeypatch):
-    from ablations import quoting, resolve
+    from ablations import quoting, sections
 
     def keys():
-        resolve._model.cache_clear()
+        sections.model.cache_clear()
         table = build(load("lecture_statements"))
         return {row.id: [work.key for work in row.cells["value"].works] for row in table.rows}
 
@@ -214,5 +214,5 @@ def test_a_corrected_table_asks_for_a_new_value(monkeypatch):
         quoting, "_cells", lambda table: real(table) | ({spot: "70.5"} if table == "boxer_coco_detection" else {})
     )
     after = keys()
-    resolve._model.cache_clear()
+    sections.model.cache_clear()
     assert {row for row in before if before[row] != after[row]} == {"boxer_2ap_all_metrics_ap50"}
