@@ -52,7 +52,8 @@ class VisionTransformer(nn.Module):
     Dropout follows the position embedding and every dense layer of a block but qkv (ViT, appendix B.1); stochastic
     depth grows linearly to `drop_path` at the last block. Mean and attention pooling (timm's, as in SigLIP) take the
     patches after the last norm; there is no class token then. A distilled model (DeiT, section 4) has a second token
-    with a head of its own: in training it returns the logits of both, otherwise their mean.
+    with a head of its own: in training it returns the logits of both, otherwise their mean, as DeiT's published code
+    does; the paper speaks of the sum of their softmax.
     """
 
     CLASSIFIER = ("head", "head_dist")  # the parts that are left behind when classes differ

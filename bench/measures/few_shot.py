@@ -2,7 +2,8 @@
 
 As ViT's few-shot accuracies (Dosovitskiy et al., ICLR 2021, section 4.1): least squares to targets of −1 and 1 with an
 L2 penalty, in closed form. `evaluate.shots` images a class, 5 there, are drawn by the trial's seed; the paper prints no
-strength of its penalty: `evaluate.ridge`, of features as they are, intercepts free.
+strength of its penalty: `evaluate.ridge`, of features as they are, intercepts free. (The evaluator that its authors
+published later, big_vision's, standardises features and has 1024.)
 """
 
 import random

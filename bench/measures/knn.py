@@ -1,8 +1,8 @@
 """knn: images, in percent, whose class has most votes of the training images with the most similar features.
 
-The weighted vote of Wu et al. (CVPR 2018, section 3.4) as DINO takes it (Caron et al., ICCV 2021, section 4.1): of the
-k neighbours with the largest cosine similarity s each votes exp(s / T) for its class; k = 20, T = 0.07 unless
-`evaluate.neighbors` and `evaluate.temperature` say otherwise. Nothing is trained.
+The weighted vote of Wu et al. (CVPR 2018, section 3.4) as DINO takes it (Caron et al., ICCV 2021, section 3.2 and
+appendix F.1): of the k neighbours with the largest cosine similarity s each votes exp(s / T) for its class; k = 20,
+T = 0.07 unless `evaluate.neighbors` and `evaluate.temperature` say otherwise. Nothing is trained.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """real: images, in percent, whose class with the largest logit is one of the reassessed labels that they have.
 
-Of ImageNet's validation images, by Beyer et al., "Are we done with ImageNet?" (2020, section 4): one label, several or
+Of ImageNet's validation images, by Beyer et al., "Are we done with ImageNet?" (2020): one label, several or
 none an image; images without any are left out. The labels are their file `real.json`, put beside `train` and `val`: a
 list for each of ILSVRC2012_val_00000001 and so on, of the numbers of classes in the order of their folders' names.
 """

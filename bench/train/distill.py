@@ -1,12 +1,15 @@
 """Knowledge distillation: the student also hears a teacher (Hinton et al., 2015; DeiT: Touvron et al., ICML 2021).
 
-With z the student's logits, t the teacher's, y the label and σ the softmax (DeiT, section 3, "Distillation"):
+With z the student's logits, t the teacher's, y the label and σ the softmax (DeiT, section 4):
 
     soft    (1 − weight)·loss(z, y) + weight·T²·KL(σ(t/T) ‖ σ(z/T))            equation 2, λ = weight, τ = T
     hard    (1 − weight)·loss(z, y) + weight·CE(z, argmax t)                   equation 3, where weight = 1/2
 
 A student with a distillation token says two things: its class token hears the label, its distillation token the
-teacher ("Distillation token"). `evaluate.readout` says which of them is read, or the mean of both.
+teacher. `evaluate.readout` says which of them is read, or the mean of both.
+
+The paper prints the arguments of KL the other way round. DeiT's published code has them as here, and divides the
+divergence by the number of classes, too: its soft teacher is heard that much less.
 """
 
 from collections.abc import Callable

@@ -35,7 +35,7 @@ def of_labels(said: "Tensor", labels: "Tensor", train: Train) -> "Tensor":
     ce     −Σ y·log softmax(z), where y is the label with `smoothing` spread evenly over all classes (Szegedy et al.,
            CVPR 2016, section 7)
     bce    the mean over classes (or their sum: `bce_sum`) of −y·log σ(z) − (1 − y)·log(1 − σ(z)), as in Beyer et al.,
-           2020, and Wightman et al., 2021, section 2; by timm's BinaryCrossEntropy
+           2020, and Wightman et al., 2021; by timm's BinaryCrossEntropy
     """
     from torch.nn import functional as F
 

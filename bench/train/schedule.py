@@ -1,8 +1,8 @@
 """The learning rate of every step: linear warm-up, then half a cosine (Loshchilov and Hutter, ICLR 2017), a line, …
 
 In steps the curve begins after the warm-up and its last step has min_lr. In epochs the rate stays for an epoch and the
-curve is that of all epochs, whose beginning the warm-up replaces, as in timm's schedulers and with them in DeiT: the
-epoch that would come after the last one has min_lr.
+curve is that of all epochs, whose beginning the warm-up replaces, as in timm's schedulers: the epoch that would come
+after the last one has min_lr. DeiT's published code has the same rates an epoch later, the first one twice.
 """
 
 import math
