@@ -13,6 +13,7 @@ from bench import data
 from bench.batches import feed
 from bench.errors import Invalid
 from bench.images import InMemory
+from bench.train import recipe as published
 from bench.train import views
 from bench.train.random_numbers import drawn_by
 
@@ -161,6 +162,14 @@ def test_every_policy_that_may_be_named_is_timms(recipe, colours, policy):
     train = recipe(auto_augment=policy)
     views.check_pictures(colours, train)
     assert _pixels(colours, torch.arange(2), train).shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize(("name", "probability"), [("augreg", 1.0), ("deit", 0.5), ("mixer", 1.0), ("swin", 0.5)])
+def test_magnitudes_of_published_recipes_are_not_cut_by_timm(name, probability, recipe):
+    """timm takes 10 for whatever is larger, unless it is told what the largest is."""
+    made = views.transform(recipe(auto_augment=published(name)["auto_augment"]), ((0.5,) * 3, (0.5,) * 3))
+    drawn = {(one.magnitude, one.magnitude_max or 10, one.prob) for one in views._operations(made)}
+    assert {(magnitude <= largest, chance) for magnitude, largest, chance in drawn} == {(True, probability)}
 
 
 def test_recipes_can_be_told_apart_by_their_views(recipe):
