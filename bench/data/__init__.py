@@ -8,11 +8,17 @@
     def load(options, split) -> Images              split: "train", "selection" or "report"
     def normalized(options) -> Normalization        optional: what its images say of their pixels, without the files
 
+Of data for detection or segmentation the images are `Dense`, and there is besides:
+
+    def annotations_file(options, split) -> Path    of detection: instances.json, in COCO's format
+    def pairs(options, split) -> list[tuple[Path, Path]]     of segmentation: (image, label map), in the images' order
+
 `selection` is cut from the training images: levels are chosen and epochs picked on it, never on `report`.
 Files are looked for in `$VITAB_DATA/NAME` unless an option names a folder.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -76,6 +82,27 @@ class Images(Protocol):
 
     def fingerprint(self) -> str:
         """A digest of what the files held: bound to records, compared when they are read."""
+        ...
+
+
+class Dense(Images, Protocol):
+    """Images whose labels are boxes or maps. One is made square whole, its aspect not kept, and its labels with it."""
+
+    def targets(self, index: int, *, size: int) -> "torch.Tensor":
+        """What image `index` shows at size × size pixels, as a tensor of the same shape for every image of the split.
+
+        Boxes (M, 5) float32: x0, y0, x1, y1 in pixels and the class, rows of −1 where there are fewer than M. A map
+        (size, size) int64: the class of each pixel, −1 where none counts.
+        """
+        ...
+
+
+class Boxed(Dense, Protocol):
+    """Images of detection. Class 0 is the smallest category id of their annotations file, class 1 the next."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """The image's id in the annotations file, in the order of the images."""
         ...
 
 
