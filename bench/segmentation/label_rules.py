@@ -52,6 +52,11 @@ def rules(classes: int, *, reduced: bool = False, ignore: int | None = 255) -> R
     return Rules(values=values, void=tuple(sorted(void)))
 
 
+def from_zero(classes: int) -> Rules:
+    """Classes stored as 0 … classes − 1, and the largest number of 8 bits, or 16 where it is a class, as none."""
+    return rules(classes, ignore=255 if classes <= 255 else MOST_STORED)
+
+
 def classes(stored: "Array", given: Rules, said: str) -> "Array":
     """A label map (H, W) as stored to classes: uint8, or uint16 from 255 classes on, with `confusion.ignored` for none.
 
