@@ -47,7 +47,7 @@ STUDIES = {  # study → its rows of digits and of ImageNet, in the order of the
     "class_token": (["token", "mean", "map"], ["token", "mean", "map"], 9, 6),
     "data_size": (["vit", "resnet"], ["vit", "resnet"], 30, 10),
     "deit_recipe": (DEIT, DEIT, 75, 25),
-    "distillation": (TAUGHT_HERE, TAUGHT, 40, 12),
+    "distillation": (TAUGHT_HERE, TAUGHT, 40, 16),
     "ema": (["none", "0.9", "0.99", "0.999"], ["none", "0.999", "0.9999", "0.99996"], 20, 4),
     "heads": (["4", "1", "2", "8", "16"], ["6", "1", "3", "12", "24"], 5, 5),
     "hybrid_stem": (["base", "conv", "resnet"], STEMS, 3, 7),
@@ -112,6 +112,11 @@ def test_the_imagenet_setting_is_at_the_scale_of_the_papers(study):
         ("distillation", "ti", dict(zip(TAUGHT, ["72.2", "72.2", "74.3", "73.9", "74.6", "74.5"], strict=True))),
         ("distillation", "s", dict(zip(TAUGHT, ["79.8", "79.8", "80.9", "80.9", "81.1", "81.2"], strict=True))),
         ("distillation", "b", dict(zip(TAUGHT, ["81.8", "81.8", "83.0", "83.0", "83.1", "83.4"], strict=True))),
+        (
+            "distillation",
+            "b384",
+            dict(zip(TAUGHT, ["83.1", "83.2", "84.0", "84.2", "84.4", "84.5"], strict=True)),
+        ),
         ("model_size", "params", {"ti": "5M", "s": "22M", "b": "86M"}),
         ("model_size", "top1", {"ti": "72.2", "s": "79.8", "b": "81.8"}),
         (
@@ -185,6 +190,19 @@ def test_every_row_of_deits_recipe_is_fine_tuned_from_what_it_has_trained():
         "dropout": {"dropout"},
         "ema": {"ema", "ema_warmup"},
     }
+
+
+def test_students_are_fine_tuned_from_what_they_have_learned_and_hear_their_teacher_still():
+    grid = build(load("distillation", setting="imagenet"))
+    for row in grid.rows:
+        taught, tuned = (row.cells[name].works[0] for name in ("b", "b384"))
+        assert tuned.trial.train.start.ref == taught.weights_key
+        assert (tuned.trial.input.image, tuned.trial.train.image, tuned.trial.train.epochs) == (384, 384, 30)
+        assert (tuned.trial.distill, tuned.trial.evaluate.readout) == (
+            taught.trial.distill,
+            taught.trial.evaluate.readout,
+        )
+        assert (tuned.trial.distill is None) == (row.id == "base")
 
 
 def test_augmentations_of_the_grid_are_columns_and_weight_decay_is_chosen():
