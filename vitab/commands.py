@@ -12,6 +12,7 @@ from bench.crashes import MOST
 from bench.errors import UserError, unknown
 
 FORMS = ("markdown", "latex", "csv", "json", "html")
+LAYOUTS = ("coco", "ade20k", "cityscapes")
 LISTS = ("studies", "tables", "systems", "measures", "models", "data", "recipes", "knobs")
 
 
@@ -180,6 +181,13 @@ def _parser() -> _Parser:
     one.add_argument("other", metavar="ROW")
     one.add_argument("column", metavar="COLUMN")
     _variation(one)
+
+    one = command("generate", "generating", "draw scenes with labels, in the layout of a data set")
+    one.add_argument("layout", choices=LAYOUTS, help="; ".join(LAYOUTS))
+    one.add_argument("folder", type=Path, metavar="FOLDER", help="empty, or not there yet; appears whole")
+    one.add_argument("--images", type=_positive, default=400, metavar="N", help="one in four is val (default: 400)")
+    one.add_argument("--side", type=_positive, default=128, metavar="N", help="pixels (default: %(default)s)")
+    one.add_argument("--seed", type=_count, default=0, metavar="N", help="(default: %(default)s)")
 
     command("worker", "worker", "work as JSON lines in, records out: what local slots and Slurm jobs start")
     command("schema", "schema", "JSON Schema of specs, for editors")
