@@ -1,9 +1,10 @@
 """From a table to a grid of texts: the same words, scales and footnotes in every form that people read.
 
-A quantity that somebody reported takes three columns (reported, counted or measured, verdict); where none of its cells
-has a number yet, only what is reported stands there, with one footnote that says why. What the table's own source
-prints stands in the cell, what others print in a footnote. A cell without a number shows its state. Footnotes are
-numbered as a reader meets them, and equal ones share their number.
+A quantity that somebody reported takes three columns (reported, counted or measured, verdict), or two where nothing
+that was reported compares with what is measured here, which a footnote then says; where none of its cells has a number
+yet, only what is reported stands there, with one footnote that says why. What the table's own source prints stands in
+the cell, what others print in a footnote. A cell without a number shows its state. Footnotes are numbered as a reader
+meets them, and equal ones share their number.
 """
 
 from collections import Counter
@@ -151,11 +152,34 @@ def _quantity(table: Table, column: Column, as_printed: bool) -> list[Strip]:
     ours = tuple(_ours(cell, _scale_of(cell, column, scales), n, told=same) for cell in cells)
     strips = [Strip(path=path, align="right", entries=ours, footnotes=(same,) if same else ())]
     if claimed:
-        words = tuple(_verdict(cell, source) for cell in cells)
-        verdicts = Strip(path=(*path, "verdict"), align="left", entries=words)
-        word = "counted" if column.unit in COUNTED else "measured"
-        strips = [_under(reported, "reported"), _under(strips[0], word), verdicts]
+        strips = _beside(
+            reported, _under(strips[0], "counted" if column.unit in COUNTED else "measured"), cells, source
+        )
     return [*strips, _differences(table, column, own)] if column.show_difference and table.base else strips
+
+
+def _beside(reported: Strip, ours: Strip, cells: list[Cell], source: str | None) -> list[Strip]:
+    """What was reported, what we have, and the verdicts; where nothing compares, why stands once, on the head."""
+    apart = _never_comparable(cells, source)
+    if apart is None:
+        words = tuple(_verdict(cell, source) for cell in cells)
+        verdicts = Strip(path=(*reported.path, "verdict"), align="left", entries=words)
+        return [_under(reported, "reported"), ours, verdicts]
+    entries = []
+    for entry, cell in zip(reported.entries, cells, strict=True):
+        notes = [claim.note.removesuffix(f"; {apart}") for claim in _own(cell, source) if claim.note]
+        entries.append(msgspec.structs.replace(entry, footnotes=(*entry.footnotes, *(n for n in notes if n != apart))))
+    noted = msgspec.structs.replace(reported, entries=tuple(entries))
+    return [_under(noted, "reported", f"not comparable: {apart}"), ours]
+
+
+def _never_comparable(cells: list[Cell], source: str | None) -> str | None:
+    """Why no claim of a column compares with what is measured here; None where one does, or nothing says why."""
+    claims = [claim for cell in cells if cell.value is not None for claim in _own(cell, source) if is_number(claim)]
+    if any(claim.verdict != "not_comparable" for claim in claims):
+        return None
+    reasons_given = Counter(claim.note for claim in claims if claim.note).most_common(1)
+    return reasons_given[0][0] if reasons_given else None
 
 
 def _under(strip: Strip, label: str, *footnotes: str) -> Strip:

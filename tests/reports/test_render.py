@@ -117,8 +117,19 @@ def test_a_failed_cell_is_counted_beside_the_verdicts():
     assert "c: 1 reproduced, 1 failed" in laid(fine, failed, unit="parameters")[1]
 
 
-def test_not_comparable_shows_both_numbers_and_why():
+def test_where_nothing_is_comparable_why_stands_once_and_no_verdict_does():
     claim = ClaimCell(printed="755.2", source="T", verdict="not_comparable", note="another device")
-    rows, text = laid(Cell(state="measured", value=1000.0, unit="images/s", claims=(claim,)), unit="images/s")
-    assert rows == [["755.2", "1000", "not comparable ¹"]]
-    assert "¹ another device" in text
+    noted = ClaimCell(printed="4.3*", source="T", verdict="not_comparable", note="*: diverged; another device")
+    cells = [Cell(state="measured", value=1000.0, unit="images/s", claims=(one,)) for one in (claim, noted)]
+    rows, text = laid(*cells, unit="images/s")
+    assert rows == [["755.2", "1000"], ["4.3* ²", "1000"]]
+    assert "\n¹ not comparable: another device\n² *: diverged\n" in f"{text}\n"
+
+
+def test_what_is_not_comparable_beside_what_is_says_so_in_its_row():
+    claim = ClaimCell(printed="81.3", source="T", verdict="not_comparable", note="other images")
+    near = ClaimCell(printed="81.3", source="T", verdict="close")
+    cells = [Cell(state="measured", value=81.0, n=1, unit="%", claims=(one,)) for one in (claim, near)]
+    rows, text = laid(*cells)
+    assert rows == [["81.3", "81.00", "not comparable ¹"], ["81.3", "81.00", "close"]]
+    assert "¹ other images" in text
