@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from bench.data import Normalization
+    from bench.data import Images, Normalization
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
+
+MOST_KEPT = 2**28
+"""Bytes that the decoded images of a split may take."""
 
 WHOLE = 128
 """At least so many files, evenly spread, are read whole for a fingerprint; fewer where there are fewer."""
@@ -50,6 +53,15 @@ def numbers(picture: "Image", pixels_are: "Normalization") -> "torch.Tensor":
     pixels = torch.from_numpy(np.array(picture)).view(picture.height, picture.width, -1)
     mean, std = (torch.tensor(values)[:, None, None] for values in pixels_are)
     return (pixels.permute(2, 0, 1).float() / 255 - mean) / std
+
+
+def kept(images: "Images", *, size: int, crop: float, interpolation: str) -> "torch.Tensor | None":
+    """All images of a split as `image` gives them, (N, C, size, size) float32, where they are few and small enough."""
+    import torch
+
+    if not len(images) or len(images) * 3 * size * size * 4 > MOST_KEPT:
+        return None
+    return torch.stack([images.image(i, size=size, crop=crop, interpolation=interpolation) for i in range(len(images))])
 
 
 def listed(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:

@@ -3,10 +3,12 @@
 import errno
 import shutil
 import uuid
+from importlib.util import find_spec
 from pathlib import Path
 
-from bench.errors import UserError
-from bench.scenes import VALIDATION, ade20k, cityscapes, coco
+from bench import data
+from bench.errors import Needs, UserError
+from bench.scenes import VALIDATION, VERSION, ade20k, cityscapes, coco
 
 LAYOUTS = {"coco": coco.write, "ade20k": ade20k.write, "cityscapes": cityscapes.write}
 
@@ -33,6 +35,23 @@ def generate(layout: str, folder: Path, *, images: int, side: int, seed: int) ->
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return written
+
+
+def at_hand(layout: str, *, images: int, side: int, seed: int) -> Path:
+    """Where these scenes lie below `$VITAB_DATA/generated`, drawn first unless they were. Raises Needs."""
+    folder = data.folder("generated") / f"{layout}-v{VERSION}-{images}-{side}-{seed}"
+    try:
+        if not (folder.is_dir() and any(folder.iterdir())):
+            generate(layout, folder, images=images, side=side, seed=seed)  # or another process was first
+    except OSError as problem:
+        why = (problem.strerror or str(problem)).lower()
+        raise Needs(f"room for generated scenes in {folder}, which cannot be written: {why}") from problem
+    return folder
+
+
+def missing() -> str | None:
+    """What scenes are drawn and written with, where it is not here."""
+    return None if find_spec("PIL") else "pillow, which writes generated scenes: pip install 'vitab[measure]'"
 
 
 def check(*, images: int, side: int) -> None:

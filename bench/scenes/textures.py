@@ -29,8 +29,8 @@ class Draws:
 
     def uniforms(self, *shape: int) -> "Floats":
         """Numbers from 0 up to 1, of 53 random bits each."""
-        drawn: Floats = (self._bits.random_raw(math.prod(shape)) >> 11).reshape(shape) * 2.0**-53
-        return drawn
+        drawn: Floats = (self._bits.random_raw(math.prod(shape)) >> 11).reshape(shape).astype("float64")
+        return drawn * 2.0**-53
 
     def chance(self, probability: float) -> bool:
         """True so often."""
