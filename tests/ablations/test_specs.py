@@ -188,8 +188,19 @@ def test_every_row_of_deits_recipe_is_fine_tuned_from_what_it_has_trained():
         "no_drop_path": {"drop_path"},
         "no_repeats": {"repeats"},
         "dropout": {"dropout"},
-        "ema": {"ema", "ema_warmup"},
+        "ema": {"ema"},
     }
+    rates = {row: tuned.lr for row, (_, tuned) in trained.items()}
+    assert rates == dict.fromkeys(DEIT, 0.000005) | {"finetuning_sgd": 0.01}
+
+
+def test_what_the_rows_of_deits_recipe_say_and_what_was_reported_of_them_is_the_same_at_every_scale():
+    for_digits, for_imagenet = (build(load("deit_recipe", setting=setting)) for setting in ("small", "imagenet"))
+    for ours, theirs in zip(for_digits.rows, for_imagenet.rows, strict=True):
+        assert (ours.id, ours.label, ours.group, ours.fields) == (theirs.id, theirs.label, theirs.group, theirs.fields)
+        for name in ("pretrained", "finetuned"):
+            said = [[claim.printed for claim in row.cells[name].claims] for row in (ours, theirs)]
+            assert said[0] == said[1] != []
 
 
 def test_students_are_fine_tuned_from_what_they_have_learned_and_hear_their_teacher_still():
