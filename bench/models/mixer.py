@@ -34,7 +34,8 @@ def check(knobs: Knobs, input: Input) -> None:
 
 
 def build(knobs: Knobs, input: Input, *, dropout: float, drop_path: float) -> "nn.Module":
-    """The module, on the current default device."""
+    """The module, on the current default device. Stochastic depth grows to the last block (appendix B)."""
+    from timm.layers.drop import DropPath
     from timm.models.mlp_mixer import MlpMixer
 
     module: Any = MlpMixer(
@@ -46,8 +47,9 @@ def build(knobs: Knobs, input: Input, *, dropout: float, drop_path: float) -> "n
         embed_dim=knobs.dim,
         mlp_ratio=(knobs.token_ratio, knobs.channel_ratio),
         proj_drop_rate=dropout,
-        drop_path_rate=drop_path,
     )
+    for index, block in enumerate(module.blocks if drop_path else ()):
+        block.drop_path = DropPath(drop_path * index / max(1, knobs.depth - 1))
     module.CLASSIFIER = "head"  # the part that is left behind when classes differ
     built: nn.Module = module
     return built

@@ -42,6 +42,17 @@ def test_the_defaults_are_timms_mixer_s16_weight_for_weight():
     assert theirs.pretrained_cfg["classifier"] == ours.CLASSIFIER
 
 
+def test_stochastic_depth_grows_from_nothing_to_the_last_block():
+    mixer = models.resolve("mixer", {"depth": 5, "dim": 16})
+    torch.manual_seed(0)
+    shallower = models.build(mixer, Input(image=32, classes=3), drop_path=0.2)
+    assert [block.drop_path.drop_prob for block in shallower.blocks] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
+    torch.manual_seed(0)
+    whole = models.build(mixer, Input(image=32, classes=3)).eval()
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(shallower.eval()(images), whole(images))
+
+
 @pytest.mark.parametrize(
     ("knobs", "line"),
     [
