@@ -1,5 +1,6 @@
 """Evaluation: the weights and the images that a trial names, and what the model says of each image by its protocol."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,12 @@ from bench.subject import Subject
 from bench.trial import Evaluate, Trial
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from bench.batches import Feed
+
+    Array = np.ndarray[Any, np.dtype[Any]]
 
 DEPENDS_ON = ("weights", "model", "input", "task", "data", "evaluate", "precision", "attention")
 """What any evaluation of weights on images depends on."""
@@ -58,13 +62,19 @@ def images(trial: Trial, subject: Subject, split: Split) -> "Feed":
     )
 
 
-def keep(trial: Trial, subject: Subject, key: str, arrays: "dict[str, Tensor]") -> None:
-    """Predictions of a measurement, by its key, as NumPy arrays: for comparing models image by image."""
+def keep(trial: Trial, subject: Subject, key: str, arrays: "Mapping[str, Tensor | Array]") -> None:
+    """Predictions of a measurement, by its key, as NumPy arrays: for comparing models image by image.
+
+    Beside the weights that they are of, or with all scores of predictions that came from elsewhere.
+    """
     import numpy as np
 
-    path = Path("weights") / str(weights_key(trial)) / f"predictions-{key}.npz"
+    own = weights_key(trial)
+    path = Path("scores" if own is None else f"weights/{own}") / f"predictions-{key}.npz"
     (subject.store / path.parent).mkdir(parents=True, exist_ok=True)
-    plain: dict[str, Any] = {name: value.numpy() for name, value in arrays.items()}
+    plain: dict[str, Any] = {
+        name: value if isinstance(value, np.ndarray) else value.numpy() for name, value in arrays.items()
+    }
     publish(subject.store / path, lambda file: np.savez_compressed(file, **plain))
     subject.artifacts["predictions"] = path.as_posix()
 

@@ -3,6 +3,7 @@
     records/HOST-PID-START.jsonl   one file a process life, only ever appended to (format: bench/record.py)
     leases/KEY                     who works on a key right now (bench/lease.py)
     weights/KEY/                   checkpoints, curve, predictions; `done.json` says that they are complete
+    scores/                        what was kept of predictions that came from elsewhere
     studies/NAME/                  what was sent
 
 Reading changes nothing here, and needs no index: 10,000 records are read, typed, in about 0.2 s.

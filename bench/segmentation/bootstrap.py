@@ -62,8 +62,7 @@ def _check_same(one: PerImage, other: PerImage) -> None:
 
 
 def _whole(images: PerImage) -> dict[str, float]:
-    sums = Sums(*(images.matrix(of).sum(axis=0) for of in Sums._fields))
-    return {name: float(value) for name, value in numbers(sums).items()}
+    return {name: float(value) for name, value in numbers(images.sums).items()}
 
 
 def _drawn(images: PerImage, draws: int, seed: int) -> "dict[str, Array]":

@@ -183,14 +183,8 @@ class Confusion:
 
     @property
     def per_class(self) -> dict[int, dict[str, float]]:
-        """By class: `iou` and `accuracy` in percent, where defined; `truth` and `predicted`, in pixels."""
-        found: dict[int, dict[str, float]] = {}
-        for number, (both, truth, predicted) in enumerate(zip(*(of.tolist() for of in self.sums), strict=True)):
-            either = truth + predicted - both
-            found[number] = {"iou": 100 * both / either} if either else {}
-            found[number] |= {"accuracy": 100 * both / truth} if truth else {}
-            found[number] |= {"truth": truth, "predicted": predicted}
-        return found
+        """By class, as the function of that name says."""
+        return per_class(self.sums)
 
     @property
     def absent(self) -> tuple[int, ...]:
@@ -206,6 +200,17 @@ def numbers(sums: Sums) -> "dict[str, Array]":
         "pixel_accuracy": 100 * _share(both.sum(axis=-1), truth.sum(axis=-1)),
         "mean_accuracy": 100 * _mean(both, truth),
     }
+
+
+def per_class(sums: Sums) -> dict[int, dict[str, float]]:
+    """Sums (classes,) to, by class, `iou` and `accuracy` in percent, where defined; `truth` and `predicted`, pixels."""
+    found: dict[int, dict[str, float]] = {}
+    for number, (both, truth, predicted) in enumerate(zip(*(of.tolist() for of in sums), strict=True)):
+        either = truth + predicted - both
+        found[number] = {"iou": 100 * both / either} if either else {}
+        found[number] |= {"accuracy": 100 * both / truth} if truth else {}
+        found[number] |= {"truth": truth, "predicted": predicted}
+    return found
 
 
 def _share(part: "Array", whole: "Array") -> "Array":

@@ -30,9 +30,12 @@ _KINDS = {_GREY: "grey", 2: "in colour", _PALETTE: "a palette", 4: "grey with tr
 """Colour types of PNG (ISO/IEC 15948, section 11.2.1)."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_END = b"IEND\xaeB`\x82"
+"""The last chunk, which has no content, and its check sum: Pillow does not miss it once it has all rows."""
+
 _ALLOWED = "labels are 8- or 16-bit grey, or indices of a palette"
 
-_FRAME = re.compile(r"([^\W\d_][^\W_]*_\d{6}_\d{6})(?![^_.\-])")
+_FRAME = re.compile(r"([A-Za-z-]+_\d{6}_\d{6})(?=[_.-])")
 """How a frame of Cityscapes begins: city, sequence, frame; what follows says which file of it this is."""
 
 
@@ -84,7 +87,7 @@ def _kind(content: bytes, path: Path) -> tuple[int, int]:
         raise Invalid(f"{path}: a JPEG, whose compression changes labels; save label maps as PNG")
     if not content.startswith(_SIGNATURE):
         raise Invalid(f"{path}: no PNG file; {_ALLOWED}")
-    if len(content) < 26 or content[12:16] != b"IHDR":
+    if len(content) < 26 or content[12:16] != b"IHDR" or _END not in content:
         raise Invalid(f"{path}: a PNG file that is cut off or damaged")
     width, height, bits, kind = struct.unpack(">IIBB", content[16:26])
     if kind not in (_GREY, _PALETTE):

@@ -49,6 +49,16 @@ class PerImage:
         entries = {name: arrays[name] for name in ("image", "label", *Sums._fields)}
         return cls(names=tuple(arrays["names"].tolist()), classes=int(arrays["classes"]), **entries)
 
+    @property
+    def sums(self) -> Sums:
+        """Of all images, (classes,): what `confusion.numbers` and `confusion.per_class` are of."""
+        import numpy as np
+
+        whole = np.zeros((3, self.classes), dtype=np.int64)
+        for row, of in zip(whole, Sums._fields, strict=True):
+            np.add.at(row, self.label, getattr(self, of))
+        return Sums(*whole)
+
     def matrix(self, of: str) -> "csr_array[Any, tuple[int, int]]":
         """One of the sums as (images, classes) float64, exact up to 2^53 pixels."""
         import numpy as np
