@@ -1,7 +1,8 @@
 """Picture files: decoded, made square without cropping, made numbers, and told apart."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,23 @@ def decoded(path: Path, channels: int) -> "Image":
 
     Raises Invalid for a file that is no image, or only the beginning of one.
     """
+    with _opened(path) as file:
+        return file.convert("RGB" if channels == 3 else "L")
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Width and height, by the head of the file alone. Raises Invalid for a file that is no image."""
+    with _opened(path) as file:
+        return file.size
+
+
+@contextmanager
+def _opened(path: Path) -> "Iterator[Image]":
     from PIL import Image
 
     try:
         with Image.open(path) as file:
-            return file.convert("RGB" if channels == 3 else "L")
+            yield file
     except (OSError, SyntaxError, ValueError) as problem:  # Pillow's decoders raise all three
         raise Invalid(f"{str(path)!r} cannot be decoded as an image") from problem
 

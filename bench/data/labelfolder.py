@@ -226,15 +226,12 @@ class LabelFiles:
         """
         import numpy as np
         import torch
-        from PIL import Image
 
         picture, path = self.pairs[index]
         stored = label_maps.read(path, self.rules)
-        with Image.open(picture) as file:
-            size_of_picture = file.size
-        if size_of_picture != stored.shape[::-1]:
-            sizes = "{} × {} pixels, and {} has {} × {}".format(*stored.shape[::-1], picture, *size_of_picture)
-            raise Invalid(f"{path}: {sizes}")
+        (height, width), of_picture = stored.shape, pictures.size(picture)
+        if (width, height) != of_picture:
+            raise Invalid("{}: {} × {} pixels, and {} has {} × {}".format(path, width, height, picture, *of_picture))
         rows, columns = (((np.arange(size) + 0.5) * side / size).astype(np.intp) for side in stored.shape)
         near = stored[np.ix_(rows, columns)]
         return torch.from_numpy(np.where(near == ignored(near.dtype), -1, near.astype(np.int64)))
