@@ -78,7 +78,11 @@ def _around(part: "Mask") -> list[int]:
         corner += steps[heading]
         if corner == start:
             return [place for at in corners for place in (at % width, at // width)]
-        turned = next(turn % 4 for turn in (heading + 1, heading, heading + 3) if leaves[turn % 4][corner])
-        if turned != heading:
-            corners.append(corner)
-            heading = turned
+        right = (heading + 1) % 4  # first: where two pixels touch by a corner, the line stays with the one it follows
+        if leaves[right][corner]:
+            heading = right
+        elif not leaves[heading][corner]:
+            heading = (heading - 1) % 4
+        else:
+            continue
+        corners.append(corner)

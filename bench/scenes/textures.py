@@ -25,7 +25,7 @@ class Draws:
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """One number from low up to high."""
-        return low + (high - low) * float(self.uniforms(1)[0])
+        return low + (high - low) * ((int(self._bits.random_raw()) >> 11) * 2.0**-53)
 
     def uniforms(self, *shape: int) -> "Floats":
         """Numbers from 0 up to 1, of 53 random bits each."""
