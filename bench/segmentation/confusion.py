@@ -93,18 +93,36 @@ def _together(truth: "Array", prediction: "Array") -> "tuple[tuple[Array, Array]
     truth, prediction = truth.ravel(), prediction.ravel()
     changes = truth[1:] != truth[:-1]
     changes |= prediction[1:] != prediction[:-1]
-    bytes_both = truth.dtype == prediction.dtype == np.uint8
-    if bytes_both and SHORTEST_RUN * np.count_nonzero(changes) > truth.size:
-        index = truth.astype(np.uint16)
-        index <<= 8
-        index |= prediction
-        pixels = np.bincount(index)
-        there = np.flatnonzero(pixels)
-        return ((there >> 8).astype(np.uint8), (there & 255).astype(np.uint8)), pixels[there]
-    ends = np.flatnonzero(changes)
-    if truth.size:
-        ends = np.append(ends, truth.size - 1)
+    runs = SHORTEST_RUN * np.count_nonzero(changes) <= truth.size
+    if truth.dtype == prediction.dtype == np.uint8:
+        index, lengths = _indexed(truth, prediction, changes if runs else None)
+        pixels = np.bincount(index, lengths)
+        there = np.flatnonzero(pixels > 0)  # of booleans: five times faster than of numbers
+        return ((there >> 8).astype(np.uint8), (there & 255).astype(np.uint8)), pixels[there].astype(np.int64)
+    ends = _ends(changes, truth.size)
     return (truth[ends], prediction[ends]), np.diff(ends, prepend=-1)
+
+
+def _indexed(truth: "Array", prediction: "Array", changes: "Array | None") -> "tuple[Array, Array | None]":
+    """Both labels as one number, 256 × truth + prediction, of every run with its length, or of every pixel."""
+    import numpy as np
+
+    lengths = None
+    if changes is not None:
+        ends = _ends(changes, truth.size)
+        truth, prediction, lengths = truth[ends], prediction[ends], np.diff(ends, prepend=-1)
+    index = truth.astype(np.uint16)
+    index <<= 8
+    index |= prediction
+    return index, lengths
+
+
+def _ends(changes: "Array", size: int) -> "Array":
+    """Where runs end."""
+    import numpy as np
+
+    ends = np.flatnonzero(changes)
+    return np.append(ends, size - 1) if size else ends
 
 
 def _classes(labels: "Array", whole: "Array", classes: int, said: str) -> "Array":
