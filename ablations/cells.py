@@ -54,7 +54,8 @@ class Cells:
         if needs := self.needs(row, column):
             return filled(needs=needs)
         draft = self._draft(row, column)
-        filled = partial(filled, explanation=self._explanation(row, column, draft, quantity.name))
+        claims = self.claims.beside(claims, row, column, draft.named("data"))
+        filled = partial(filled, claims=claims, explanation=self._explanation(row, column, draft, quantity.name))
         try:
             if self.axis is not None:
                 return filled(**self._best(row, draft, quantity, self.axis))

@@ -8,6 +8,7 @@ import msgspec
 from ablations.columns import StudyColumn
 from ablations.conversion import shown
 from ablations.design import PlannedRow
+from ablations.fields import Change
 from ablations.printed import in_unit, parse
 from ablations.schema import ReportedClaim, typed
 from ablations.source import Document, Place
@@ -63,15 +64,35 @@ class Claims:
 
         Raises UserError for text that is no number as papers print them, or that names another unit.
         """
+        said, document, place = self._said(row, column)
+        return () if said is None else self._typed(said, column, unit, document, place)
+
+    def _said(self, row: PlannedRow, column: StudyColumn) -> tuple[Any, Document, Place]:
+        """What is reported of a cell, and where; None, where nothing is."""
         said, document = row.head.reported.get(column.name), row.document
         place: Place = (*row.place, "reported", column.name)
         apart = self.apart.get((column.name, row.id))
         if said is not None and apart is not None:
             line, _ = document.position(place)
             raise apart[1].error(apart[2], f"{column.name} of {row.id} is reported twice, first in line {line}")
-        if apart is not None:
-            said, document, place = apart
-        return () if said is None else self._typed(said, column, unit, document, place)
+        return (said, document, place) if apart is None else apart
+
+    def beside(
+        self, claims: tuple[ReportedClaim, ...], row: PlannedRow, column: StudyColumn, data: Change | None
+    ) -> tuple[ReportedClaim, ...]:
+        """Claims beside a trial whose data somebody else named than who states the claims: other data compare nothing.
+
+        `data` is who named them, and what they are called.
+        """
+        if data is None or not claims:
+            return claims
+        _, document, _ = self._said(row, column)
+        theirs = _data_of(document, column)
+        if data.origin.document is document or theirs in (None, data.value):
+            return claims
+        return tuple(
+            msgspec.structs.replace(claim, comparable=claim.comparable or f"reported on {theirs}") for claim in claims
+        )
 
     def of_line(self, line: str, column: StudyColumn, unit: str | None) -> tuple[ReportedClaim, ...]:
         """The claims of a cell that a line of several rows has once."""
@@ -119,3 +140,12 @@ def leaves(nested: dict[str, Any], place: tuple[str, ...]) -> Iterator[tuple[str
             yield from leaves(value, (*place, key))
         else:
             yield ":".join((*place, key)), (*place, key), value
+
+
+def _data_of(document: Document, column: StudyColumn) -> str | None:
+    """The name of the data that a document's own numbers are of: its column's, else its base's; None: it says none."""
+    of_column = next((change.value for change in column.changes if change.path == ("data", "name")), None)
+    base = document.value.get("base") if isinstance(document.value, dict) else None
+    said = of_column or (base.get("data") if isinstance(base, dict) else None)
+    name = said.get("name") if isinstance(said, dict) else said
+    return name if isinstance(name, str) else None

@@ -1,8 +1,6 @@
 """Edges: the weights that a trial starts from, is taught by or measures, as a spec names them."""
 
-import os.path
 from collections.abc import Callable
-from pathlib import Path as FilePath
 from typing import Any, Literal
 
 from ablations.conversion import Misfit, convert
@@ -59,10 +57,7 @@ def source(draft: Draft, value: Any, path: Path, find: FindSource) -> Source | N
         if isinstance(value, dict) and "row" in value:
             return find(convert(value, Edge))
         if isinstance(value, dict) and "file" in value:
-            origin = draft.origin(path)
-            folder = origin.document.folder if origin and origin.document else FilePath()
-            file = FilePath(convert(value, File).file).expanduser()
-            return Source(kind="file", ref=os.path.normpath((folder / file).absolute()))
+            return Source(kind="file", ref=draft.file(path, convert(value, File).file))
         if isinstance(value, dict) and "published" in value:
             return Source(kind="published", ref=_published(convert(value, Published).published))
     except Misfit as problem:

@@ -6,10 +6,12 @@ as `model.image`, `model.channels` and `model.classes`, but they are not the mod
 named.
 """
 
+import os.path
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from pathlib import Path as FilePath
 from typing import Any
 
 from ablations.conversion import shown
@@ -92,6 +94,12 @@ class Draft:
                 return known.inside(*path[length:])
         return next((origin for known, origin in self.origins.items() if known[0] == path[0]), None)
 
+    def file(self, path: Path, given: str) -> str:
+        """The absolute path of a file that a field names: relative to the spec that names it, or to where we are."""
+        origin = self.origin(path)
+        folder = origin.document.folder if origin and origin.document else FilePath()
+        return os.path.normpath((folder / FilePath(given).expanduser()).absolute())
+
     def get(self, path: Path) -> Any:
         """What a field is given as; None where it is not given."""
         section, *inside = stored(path)
@@ -102,6 +110,11 @@ class Draft:
         """The model or the data set that is named."""
         name = self.get((section, "name"))
         return name if isinstance(name, str) else None
+
+    def named(self, section: str) -> Change | None:
+        """Who named the model or the data set, and how."""
+        name, origin = self.name(section), self.origins.get((section, "name"))
+        return None if name is None or origin is None else Change((section, "name"), name, origin)
 
     def set(self, changes: Iterable[Change]) -> None:
         """Apply what one mapping, or one call, says, `flat`. Names come first: another model has other knobs.

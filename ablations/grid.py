@@ -238,15 +238,20 @@ def _level_of(study: Study, trials: Trials, factor: str, *, whole: bool) -> str 
 
 def _refuse_twins(rows: Iterable[PlannedRow], found: list[StudyColumn], cells: Cells) -> None:
     """Two rows that would be measured and are the same trial: one of them is a mistake, or `repeats` the other."""
-    seen: dict[tuple[str, str | None, str], PlannedRow] = {}
+    seen: dict[tuple[str, str, str | None, str], PlannedRow] = {}
     for row in rows:
         if row.head.repeats is not None or not cells.measures(row, found):
             continue
-        identity = (digest(cells.trials.trial(row.id, cells.study.seeds[0])), row.head.quantity, repr(row.head.within))
+        trial = cells.trials.trial(row.id, cells.study.seeds[0])
+        scored = trial.predictions
+        unread = scored.path if scored is not None and not scored.digest else ""
+        identity = (digest(trial), unread, row.head.quantity, repr(row.head.within))
         other = seen.setdefault(identity, row)
         if other is row:
             continue
         first, second = (row, other) if row.brought else (other, row)
+        if scored is not None and scored.digest:
+            raise second.error(f"row {second.id!r} has the same predictions as row {first.id!r}: {scored.path}")
         if first.id == BASE or first.brought or not second.changes:
             raise second.error(f"row {second.id!r} changes nothing: it is the base trial, as row {first.id!r} is")
         again = f"; change a field, or say `repeats: {first.id}`" if "rows" in second.place else ""

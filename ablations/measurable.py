@@ -1,5 +1,6 @@
 """What can be measured of a trial: a measure may be of some models, data or tasks alone, and some want weights."""
 
+from pathlib import Path
 from types import ModuleType
 
 from ablations.columns import QuantityFacts
@@ -63,4 +64,4 @@ def _check_of_predictions(trial: Trial, quantity: QuantityFacts) -> None:
     if of_task not in registry.load("measures", str(quantity.measure)).TASKS:
         raise Invalid(f"{quantity.name} is not of the task {of_task}, which {trial.data.name} is data of")
     if not trial.predictions.digest:
-        raise Lacking(f"predictions at {trial.predictions.path}")
+        raise Lacking(f"predictions of its own in {Path(trial.predictions.path).parent}")

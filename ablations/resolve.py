@@ -1,8 +1,6 @@
 """A draft becomes a trial, with nothing left open: done here, by a program of the user's, or scored from files."""
 
-import os.path
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -12,9 +10,9 @@ from ablations.edges import FindSource, source
 from ablations.fields import Draft, FieldProblem, check_fields
 from ablations.sections import packed
 from bench import data as data_sets
-from bench import models, predictions, readout, train
+from bench import models, predictions, readout, tasks, train
 from bench.errors import Invalid
-from bench.trial import Command, Distill, Model, Predictions, Trial
+from bench.trial import Command, Data, Distill, Model, Predictions, Trial
 
 OF_COMMAND = "command:"
 """Before the name of a command, in place of a model's that only its program knows."""
@@ -56,6 +54,8 @@ def check(trial: Trial) -> list[str]:
             models.check(trial.model, msgspec.structs.replace(trial.input, image=image))
     if trial.data is not None and (known := data_sets.facts(trial.data).task) != trial.task != "command":
         raise Invalid(f"{trial.data.name} is data of the task {known}, and the trial's is {trial.task}")
+    if trial.task != "command":
+        tasks.check(trial)
     if trial.train is not None:
         if trial.data is None:
             raise Invalid("a training needs data: `data: NAME`")
@@ -71,7 +71,7 @@ def _resolve(draft: Draft, seed: int | None, find: FindSource) -> Trial:
     values = draft.values
     if draft.get(("model", "name")) is None:
         raise FieldProblem(("model",), "the trial names no model: `model: NAME` or `model: {name: NAME, …}`")
-    data = sections.data(packed(values.get("data")))
+    data = _data(draft)
     model = sections.model(packed(values.get("model")))
     input_ = sections.images(model.name, None if data is None else packed(data), packed(values.get("input")))
     recipe, distill = dict(values.get("train") or {}), dict(values.get("distill") or {})
@@ -116,7 +116,7 @@ def _of_command(draft: Draft, seed: int | None) -> Trial:
     for section in ("train", "distill", "weights", "evaluate", "precision", "attention", "predictions"):
         if section in values:
             raise FieldProblem((section,), f"{section} is not a command's: what it is to do its own arguments say")
-    data = sections.data(packed(values.get("data")))
+    data = _data(draft)
     if draft.get(("model", "name")) is None:
         model = Model(name=f"{OF_COMMAND}{name}")
         input_ = sections.unsized(data, values.get("input"))
@@ -159,7 +159,7 @@ def _of_predictions(draft: Draft, seed: int | None, row: str) -> Trial:
     for section in ("train", "distill", "weights"):
         if section in values:
             raise FieldProblem((section,), f"{section} is not of predictions that are there: leave it out")
-    data = sections.data(packed(values.get("data")))
+    data = _data(draft)
     if data is None:
         raise FieldProblem(("predictions",), "predictions are scored against data: `data: NAME`")
     return Trial(
@@ -175,7 +175,13 @@ def _of_predictions(draft: Draft, seed: int | None, row: str) -> Trial:
 
 def _found(draft: Draft, given: str) -> Predictions:
     """Predictions at a path that is relative to the spec; without a digest where nothing is there."""
-    origin = draft.origin(("predictions",))
-    folder: Any = origin.document.folder if origin and origin.document else Path()
-    path = Path(os.path.normpath((folder / Path(given).expanduser()).absolute()))
-    return Predictions(path=str(path), digest=predictions.digest(path) or "")
+    path = draft.file(("predictions",), given)
+    return Predictions(path=path, digest=predictions.digest(Path(path)) or "")
+
+
+def _data(draft: Draft) -> Data | None:
+    """The data set; the folder where it lies is relative to the spec that names it."""
+    said = draft.values.get("data")
+    if isinstance(said, dict) and isinstance(said.get("root"), str):
+        said = said | {"root": draft.file(("data", "root"), said["root"])}
+    return sections.data(packed(said))

@@ -17,6 +17,9 @@ FORMAT = 1
 TRAIN = "train"
 """The measure name of a training's own record: its key is the weights key."""
 
+STD_OVER_IMAGES = "std_over_images"
+"""Bound by measures whose quantities are no shares of images: quantity → standard deviation over test sets of as many
+images, by the bootstrap."""
 
 LARGEST = 1e100
 """No sample is beyond this, nor below its negative: sums of squares of such numbers are numbers still."""

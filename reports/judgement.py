@@ -1,10 +1,13 @@
 """What a cell's claims come to: every claim of the grid beside what the cell holds, and the verdict on both."""
 
 import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ablations.grid import Grid
 from ablations.grid_cell import GridCell
 from bench import plan
+from bench.record import STD_OVER_IMAGES
 from bench.store import Snapshot
 from reports import captions
 from reports.claims import Claim, Explain, Source
@@ -38,6 +41,7 @@ def judged(cell: GridCell, filled: Cell, grid: Grid, snapshot: Snapshot) -> tupl
                     samples=filled.samples,
                     seeded=cell.seeds_matter,
                     images=_images(filled, snapshot),
+                    std_over_images=_over_images(cell.quantity, filled, snapshot),
                     second=second,
                     differs=reported.comparable,
                 ),
@@ -68,9 +72,20 @@ def _second(cell: GridCell, snapshot: Snapshot) -> float | None:
 
 
 def _images(cell: Cell, snapshot: Snapshot) -> int | None:
-    """Images of the test set, as the records bound them."""
-    for key in cell.keys:
-        record = snapshot.records.get(key)
-        if record is not None and isinstance(record.bound.get("images"), int):
-            return int(record.bound["images"])
+    """Images of the test set that the cell is a share of, as the records bound them."""
+    for bound in _bound(cell, snapshot):
+        if isinstance(bound.get("images"), int) and STD_OVER_IMAGES not in bound:
+            return int(bound["images"])
     return None
+
+
+def _over_images(quantity: str, cell: Cell, snapshot: Snapshot) -> float | None:
+    """The standard deviation over test sets, of what is no share of images: the mean of what the records found."""
+    found = [bound[STD_OVER_IMAGES].get(quantity) for bound in _bound(cell, snapshot) if STD_OVER_IMAGES in bound]
+    known = [std for std in found if std is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _bound(cell: Cell, snapshot: Snapshot) -> Iterator[Mapping[str, Any]]:
+    """What was found when the numbers of a cell were measured."""
+    return (record.bound for key in cell.keys if (record := snapshot.records.get(key)) is not None)

@@ -22,7 +22,7 @@ CLOSE = 0.01  # of the interval's nearer end
 ORDER: tuple[Verdict, ...] = ("reproduced", "within_noise", "explained", "close", "deviates", "not_comparable")
 
 HARDWARE = {"images/s", "s", "bytes", "FLOP/s"}
-PERCENT = {"%", "points"}
+PERCENT = {"%", "points", "AP"}
 
 WITHOUT_NUMBER: dict[State, Verdict] = {
     "pending": "pending",
@@ -43,7 +43,8 @@ class Measured(Frozen):
     state: State = "measured"
     samples: tuple[float, ...] = ()  # one a seed; one alone where seeds have no influence
     seeded: bool = False  # the samples come from trainings: their spread is noise
-    images: int | None = None  # in the test set; None: unknown, and its noise is left out
+    images: int | None = None  # in the test set, of which this is a share; None: unknown, and its noise is left out
+    std_over_images: float | None = None  # what another test set of as many images would change, where it is no share
     second: float | None = None  # what the claim's explanation computes; None: not computed yet
     differs: str | None = None  # how our protocol differs from the claim's: "image 224, reported at 384"
 
@@ -93,7 +94,9 @@ def noise_of_difference(number: Printed, measured: Measured) -> float | None:
     of the difference. The degrees of freedom are Welch and Satterthwaite's (Biometrics, 1946).
     """
     ours = summary(measured.samples)
-    finite = binomial_std(ours.mean, measured.images) ** 2 if measured.images else 0.0
+    finite = (
+        binomial_std(ours.mean, measured.images) ** 2 if measured.images else (measured.std_over_images or 0.0) ** 2
+    )
     if not measured.seeded:
         theirs = number.std**2 if number.std is not None else 0.0
         return two_sided_t(math.inf) * math.sqrt(finite + theirs) if finite + theirs else None

@@ -46,7 +46,10 @@ NAMES = tuple(CLASSES)
 IDS = 34
 """Ids go from 0 (unlabelled) to 33 (bicycle). In label maps of train ids what is no class is 255."""
 
-_IMAGE, _LABELS = "_leftImg8bit.png", "_gtFine_labelIds.png"
+TRUTH_ENDS = "_gtFine_labelIds.png"
+"""Of the files of a frame this one has the ids."""
+
+_IMAGE = "_leftImg8bit.png"
 
 
 class Options(labelfolder.Reading):
@@ -63,7 +66,7 @@ def missing(options: Options) -> str | None:
     root = _root(options)
     if all((root / kind / half).is_dir() for kind in ("leftImg8bit", "gtFine") for half in HALVES.values()):
         return None
-    return f"cityscapes as {root}/leftImg8bit/{{train,val}}/CITY/*{_IMAGE} and {root}/gtFine/…/CITY/*{_LABELS}"
+    return f"cityscapes as {root}/leftImg8bit/{{train,val}}/CITY/*{_IMAGE} and {root}/gtFine/…/CITY/*{TRUTH_ENDS}"
 
 
 def normalized(options: Options) -> Normalization:
@@ -85,9 +88,9 @@ def predicted(options: Options) -> Rules:
 def truths(options: Options, split: Split) -> tuple[Path, list[Path]]:
     """The folder where label maps lie, and those of a split; of no pictures. Raises Needs where there is none."""
     root = _root(options) / "gtFine" / HALVES[split]
-    files = sorted(path for path in root.glob(f"*/*{_LABELS}") if not path.name.startswith("."))
+    files = sorted(path for path in root.glob(f"*/*{TRUTH_ENDS}") if not path.name.startswith("."))
     if not files:
-        raise Needs(f"cityscapes: no label map for {split} as {root}/CITY/*{_LABELS}")
+        raise Needs(f"cityscapes: no label map for {split} as {root}/CITY/*{TRUTH_ENDS}")
     return root, labelfolder.part(files, options, split)
 
 
@@ -95,7 +98,7 @@ def pairs(options: Options, split: Split) -> list[tuple[Path, Path]]:
     """Pictures and label maps of a split. Raises Needs for a label map without a picture."""
     found = []
     for label in truths(options, split)[1]:
-        city, name = label.parent.name, label.name.removesuffix(_LABELS)
+        city, name = label.parent.name, label.name.removesuffix(TRUTH_ENDS)
         picture = _root(options) / "leftImg8bit" / HALVES[split] / city / f"{name}{_IMAGE}"
         if not picture.is_file():
             raise Needs(f"cityscapes: a picture for the label map {label}, as {picture}")

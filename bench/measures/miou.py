@@ -17,8 +17,8 @@ import msgspec
 from bench import evaluation, machine, predictions, registry
 from bench.errors import Invalid
 from bench.identity import record_key
-from bench.record import Quantity
-from bench.segmentation import label_maps, scoring
+from bench.record import STD_OVER_IMAGES, Quantity
+from bench.segmentation import bootstrap, label_maps, scoring
 from bench.subject import Subject
 from bench.trial import Trial
 
@@ -51,6 +51,7 @@ def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:
         "images": len(scored.images.names),
         "pixels": scored.pixels,
         "absent_classes": list(scored.confusion.absent),
+        STD_OVER_IMAGES: bootstrap.deviations(scored.images),
         "numpy": machine.version("numpy"),
         "pillow": machine.version("pillow"),
     }

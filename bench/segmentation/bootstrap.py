@@ -6,6 +6,7 @@ draws, so that what makes an image hard for both cancels. Every draw is a produc
 image: no label map is read again.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,13 @@ def differences(
         {name: values - second[name] for name, values in first.items()},
         level,
     )
+
+
+def deviations(images: PerImage, *, draws: int = 200, seed: int = 0) -> dict[str, float]:
+    """Standard deviations of the draws, by name: 200 draws tell them to 5 %. None where a draw counts no pixel."""
+    drawn = _drawn(images, draws, seed)
+    found = {name: float(values.std(ddof=1)) for name, values in drawn.items()}
+    return {name: std for name, std in found.items() if math.isfinite(std)}
 
 
 def _check_same(one: PerImage, other: PerImage) -> None:
