@@ -145,9 +145,9 @@ def _placed(canvas: Canvas, shape: int, extent: float, centre: tuple[float, floa
     x, y = np.meshgrid(span + (left - centre[0]), span + (top - centre[1]))
     along, across = Grid(x=x / radius, y=y / radius).turned(draws.direction())
     mask = inside(SHAPES[shape], along, across / draws.uniform(0.75, 1), 1.2 / radius)
-    rows, columns = (slice(max(0, begin), max(0, min(canvas.side, begin + len(span)))) for begin in (top, left))
+    rows, columns = (slice(*(min(max(0, at), canvas.side) for at in (b, b + len(span)))) for b in (top, left))
     seen = mask[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    return Outline(where=(rows, columns), mask=seen, share=int(seen.sum()) / int(mask.sum()))
+    return Outline(where=(rows, columns), mask=seen, share=int(seen.sum()) / max(1, int(mask.sum())))
 
 
 def _fits(canvas: Canvas, outlines: list[Outline]) -> bool:

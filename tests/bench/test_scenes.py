@@ -107,6 +107,16 @@ def test_no_pixel_is_of_two_things_and_every_thing_can_be_seen(scenes):
         assert len(scene.things) <= 13  # twelve and a crowd
 
 
+@pytest.mark.parametrize("side", [32, 45])
+def test_hundreds_of_scenes_can_be_drawn_however_small(side):
+    """Where there is little room, much falls outside of the picture, wholly or in part."""
+    scenes = [draw(2, index, side) for index in range(200)]
+    assert all(scene.pixels.shape == (side, side, 3) for scene in scenes)
+    assert all(sum(thing.mask.sum() for thing in scene.things) <= side * side for scene in scenes)
+    assert sum(not scene.things for scene in scenes) < 20
+    assert {0, *range(1, len(STUFF) + 1)} == {int(kind) for scene in scenes for kind in np.unique(scene.stuff)}
+
+
 def test_a_label_map_is_the_visible_masks_in_front_of_the_background(scenes):
     for scene in scenes:
         labels = scene.labels(ade20k.STUFF_LABELS, ade20k.THING_LABELS)
