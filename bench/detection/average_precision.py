@@ -6,7 +6,7 @@ a class in an image. A number of which there is no ground truth is absent. https
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from bench.detection import accumulation, engines, matching
@@ -37,7 +37,7 @@ class Scores:
     most_detections: tuple[int, ...]
     numbers: dict[str, float]  # percent: ap_box, ap50_box, …, ar_box_large, or the same with mask
     per_class: dict[int, dict[str, float]]  # the same of each class that has ground truth, by category id
-    matches: Matches  # for resampling images, and for comparing models image by image
+    matches: Matches = field(repr=False)  # for resampling images, and for comparing models image by image
 
 
 def score(
@@ -52,20 +52,28 @@ def score(
     _check(annotations, results, iou, most_detections)
     most = tuple(sorted(most_detections))
     matches = matching.matched(annotations, results, iou=iou, most=most[-1])
-    found = (
-        accumulation.curves(accumulation.prepared(matches, first=most))
-        if engine == "fast"
-        else engines.curves(engine, annotations, results, iou=iou, most_detections=most)
-    )
+    if engine == "fast":
+        return of_matches(matches, most)
+    found = engines.curves(engine, annotations, results, iou=iou, most_detections=most)
+    return _scores(found, matches, engine, most)
+
+
+def of_matches(matches: Matches, most_detections: Sequence[int] = MOST_DETECTIONS) -> Scores:
+    """The numbers of what was matched before, with the same largest number of detections."""
+    most = tuple(sorted(most_detections))
+    return _scores(accumulation.curves(accumulation.prepared(matches, first=most)), matches, "fast", most)
+
+
+def _scores(found: Curves, matches: Matches, engine: Engine, most: tuple[int, ...]) -> Scores:
     per_class = {}
-    for place, category in enumerate(annotations.categories):
-        if of_class := numbers(found, iou, most, classes=slice(place, place + 1)):
+    for place, category in enumerate(matches.categories.tolist()):
+        if of_class := numbers(found, matches.iou, most, classes=slice(place, place + 1)):
             per_class[category] = of_class
     return Scores(
-        iou=iou,
+        iou=matches.iou,
         engine=engine,
         most_detections=most,
-        numbers=numbers(found, iou, most),
+        numbers=numbers(found, matches.iou, most),
         per_class=per_class,
         matches=matches,
     )
@@ -76,15 +84,15 @@ def _check(annotations: Annotations, results: list[Entry], iou: Overlap, most_de
         raise Invalid(f"most detections {list(most_detections)}: one or more whole numbers from 1 on are wanted")
     if len(set(most_detections)) < len(most_detections):
         raise Invalid(f"most detections {list(most_detections)}: a number stands there twice")
-    field = FIELDS[iou]
-    if results and field not in results[0]:
-        other = next(kind for kind, name in FIELDS.items() if name != field)
-        raise Invalid(f"iou {iou} compares the results' {field!r}, which they do not have; allowed: {other}")
+    wanted = FIELDS[iou]
+    if results and wanted not in results[0]:
+        other = next(kind for kind, name in FIELDS.items() if name != wanted)
+        raise Invalid(f"iou {iou} compares the results' {wanted!r}, which they do not have; allowed: {other}")
     if iou == "segm":
         for entry in annotations.entries:
-            if field not in entry:
+            if wanted not in entry:
                 raise Invalid(
-                    f"{annotations.said}: iou segm needs masks; annotation entry {entry['id'] - 1} has no {field!r}"
+                    f"{annotations.said}: iou segm needs masks; annotation entry {entry['id'] - 1} has no {wanted!r}"
                 )
 
 

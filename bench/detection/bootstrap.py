@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.detection import accumulation, average_precision, matching
-from bench.detection.matching import Matches
+from bench.detection.average_precision import Scores
 from bench.errors import Invalid
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-RESAMPLES = 1000
+DRAWS = 1000
 LEVEL = 0.95
 
 
@@ -33,62 +33,58 @@ class Interval:
     low: float
     high: float
     deviation: float  # of the resamples
-    resamples: int  # in which there was something to find
+    draws: int  # in which there was something to find
 
 
 def intervals(
-    matches: Matches, names: Sequence[str] | None = None, *, resamples: int = RESAMPLES, seed: int = 0
+    scores: Scores, names: Sequence[str] | None = None, *, draws: int = DRAWS, seed: int = 0
 ) -> dict[str, Interval]:
-    """Intervals of some quantities, by default of AP over all sizes; the same for the same seed."""
-    names = names or (f"ap_{average_precision.KINDS[matches.iou]}",)
-    whole, found = _resampled([matches], names, resamples, seed)
-    return {name: _interval(whole[0, place], found[:, 0, place]) for place, name in enumerate(names)}
+    """Intervals of all numbers, or of some, which takes less time; the same for the same seed."""
+    names = list(scores.numbers if names is None else names)
+    whole, found = _resampled([scores], names, draws, seed)
+    return _intervals(names, whole[0], found[:, 0])
 
 
 def differences(
-    one: Matches, other: Matches, names: Sequence[str] | None = None, *, resamples: int = RESAMPLES, seed: int = 0
+    one: Scores, other: Scores, names: Sequence[str] | None = None, *, draws: int = DRAWS, seed: int = 0
 ) -> dict[str, Interval]:
-    """Intervals of `other` − `one`, two models on the same images. Raises Invalid where they are not the same."""
+    """Intervals of `one` less `other`, two models on the same images. Raises Invalid where they are not the same."""
     import numpy as np
 
     for said in ("images", "categories", "object_image", "object_category", "counted"):
-        if not np.array_equal(getattr(one, said), getattr(other, said)):
+        if not np.array_equal(getattr(one.matches, said), getattr(other.matches, said)):
             raise Invalid(f"two results are compared on the same ground truth: their {said.replace('_', ' ')} differ")
-    if (one.iou, one.most) != (other.iou, other.most):
+    if (one.iou, one.most_detections) != (other.iou, other.most_detections):
         raise Invalid("two results are compared by the same overlaps and numbers of detections")
-    names = names or (f"ap_{average_precision.KINDS[one.iou]}",)
-    whole, found = _resampled([one, other], names, resamples, seed)
-    whole, found = whole[1] - whole[0], found[:, 1] - found[:, 0]
-    return {name: _interval(whole[place], found[:, place]) for place, name in enumerate(names)}
+    names = list(one.numbers if names is None else names)
+    whole, found = _resampled([one, other], names, draws, seed)
+    return _intervals(names, whole[0] - whole[1], found[:, 0] - found[:, 1])
 
 
 def _resampled(
-    models: Sequence[Matches], names: Sequence[str], resamples: int, seed: int
+    models: Sequence[Scores], names: Sequence[str], draws: int, seed: int
 ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-    """Quantities of each model, (models, names), and of each resample, (resamples, models, names); NaN: undefined."""
+    """Quantities of each model, (models, names), and of each resample, (draws, models, names); NaN: undefined."""
     import numpy as np
 
-    given = [accumulation.prepared(matches, first=_first(names), areas=_areas(names)) for matches in models]
+    iou, most = models[0].iou, models[0].most_detections
+    given = [accumulation.prepared(scores.matches, first=most, areas=_areas(names)) for scores in models]
 
     def quantities(weights: "NDArray[np.int64] | None") -> list[list[float]]:
-        said = []
-        for prepared in given:
-            curves = accumulation.curves(prepared, weights)
-            numbers = average_precision.numbers(curves, prepared.matches.iou, prepared.first)
-            said.append([numbers.get(name, np.nan) for name in names])
-        return said
+        every = (average_precision.numbers(accumulation.curves(one, weights), iou, most) for one in given)
+        return [[numbers.get(name, np.nan) for name in names] for numbers in every]
 
-    whole = np.array(quantities(None))
-    drawn = _draws(len(models[0].images), resamples, seed)
-    return whole, np.array([quantities(weights) for weights in drawn])
+    drawn = _draws(len(models[0].matches.images), draws, seed)
+    found = np.array([quantities(weights) for weights in drawn]).reshape(draws, len(models), len(names))
+    return np.array(quantities(None)), found
 
 
-def _draws(images: int, resamples: int, seed: int) -> "Iterator[NDArray[np.int64]]":
+def _draws(images: int, draws: int, seed: int) -> "Iterator[NDArray[np.int64]]":
     """How often each image is in a resample, (I,), so many times."""
     import numpy as np
 
     random = np.random.default_rng(seed)
-    for _ in range(resamples):
+    for _ in range(draws):
         yield np.bincount(random.integers(images, size=images), minlength=images)
 
 
@@ -98,23 +94,20 @@ def _areas(names: Sequence[str]) -> list[str]:
     return [area for area in matching.AREAS if area in asked or area == "all"]
 
 
-def _first(names: Sequence[str]) -> tuple[int, ...]:
-    """The numbers of detections of ar1_box, ar10_box, …"""
-    asked = (name.partition("_")[0].removeprefix("ar") for name in names if name.startswith("ar"))
-    return tuple(sorted({int(most) for most in asked if most}))
-
-
-def _interval(value: float, resampled: "NDArray[np.float64]") -> Interval:
+def _intervals(names: Sequence[str], whole: "NDArray[np.float64]", found: "NDArray[np.float64]") -> dict[str, Interval]:
+    """Of numbers (names,) and their resamples (draws, names); without those of which there is nothing to find."""
     import numpy as np
 
-    there = resampled[~np.isnan(resampled)]
-    if np.isnan(value) or len(there) < 2:
-        raise Invalid("there is nothing of the kind in the ground truth")
-    low, high = np.quantile(there, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - there.mean()
-    return Interval(
-        value=float(value),
-        low=float(value + low),
-        high=float(value + high),
-        deviation=float(there.std(ddof=1)),
-        resamples=len(there),
-    )
+    said = {}
+    for name, value, column in zip(names, whole.tolist(), found.T, strict=True):
+        there = column[~np.isnan(column)]
+        if not np.isnan(value) and len(there) > 1:
+            low, high = np.quantile(there, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - there.mean()
+            said[name] = Interval(
+                value=value,
+                low=value + float(low),
+                high=value + float(high),
+                deviation=float(there.std(ddof=1)),
+                draws=len(there),
+            )
+    return said

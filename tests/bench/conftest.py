@@ -225,3 +225,52 @@ def torchs_own():
         return doubled // 2
 
     return count
+
+
+@pytest.fixture
+def detections():
+    """A function that makes ground truth and results in COCO's formats, as (dictionary, list).
+
+    Every fourth image has no object, every fifth no detection, and a tenth of all objects are crowds. There are
+    detections of class 30, and no object.
+    """
+    from pycocotools import mask
+
+    width, height, ids = 260, 200, (2, 7, 30, 61)
+
+    def boxes(random, count):
+        size = np.exp(random.uniform(1.5, 5.3, (count, 1)) + random.normal(0, 0.3, (count, 2)))
+        return np.concatenate([random.random((count, 2)) * [width - 90, height - 70], size], axis=1)
+
+    def encoded(box, *, text=True):
+        x, y, w, h = box
+        outline = [x, y, x + w, y, x + w, y + h, x + w / 2, y + h / 3, x, y + h]
+        found = mask.frPyObjects([outline], height, width)[0]
+        return {"size": found["size"], "counts": found["counts"].decode()} if text else [outline]
+
+    def make(seed=0, *, images=12, each=40, masks=False, digits=12):
+        random = np.random.default_rng(seed)
+        truth, found = [], []
+        for image in range(5, 5 + 2 * images, 2):
+            count = 0 if image % 8 == 3 else int(random.integers(1, 8))
+            objects, kinds = boxes(random, count), random.choice([2, 7, 61], count)
+            for box, kind in zip(objects.tolist(), kinds.tolist(), strict=True):
+                crowd = int(random.random() < 0.1)
+                entry = {"id": len(truth), "image_id": image, "category_id": kind, "bbox": box, "iscrowd": crowd}
+                entry["area"] = box[2] * box[3] * 0.8
+                truth.append(entry | ({"segmentation": encoded(box, text=bool(crowd))} if masks else {}))
+            if image % 5 == 0:
+                continue
+            near = random.integers(count, size=each * 2 // 3 if count else 0)
+            moved = np.abs(objects[near] * np.exp(random.normal(0, 0.12, (len(near), 4))))
+            said = np.concatenate([moved, boxes(random, each - len(near))])
+            labels = np.concatenate([kinds[near], random.choice(ids, each - len(near))]).astype(int)
+            scores = np.round(random.random(each), digits)
+            for box, kind, score in zip(said.tolist(), labels.tolist(), scores.tolist(), strict=True):
+                entry = {"image_id": image, "category_id": kind, "score": score}
+                found.append(entry | ({"segmentation": encoded(box)} if masks else {"bbox": box}))
+        sizes = [{"id": image, "width": width, "height": height} for image in range(5, 5 + 2 * images, 2)]
+        kinds = [{"id": number, "name": f"class {number}"} for number in ids]
+        return {"images": sizes, "annotations": truth, "categories": kinds}, found
+
+    return make
