@@ -9,7 +9,7 @@ from bench.trial import Trial
 from reports.claims import Source
 from reports.layout import MANY, usual_seeds
 from reports.scale import LADDERS, alone
-from reports.significance import EXPLANATION, Comparison
+from reports.significance import EXPLANATION, FEWEST_SEEDS, Comparison
 from reports.table import Cell
 
 Rows = Mapping[str, Mapping[str, Cell]]
@@ -26,6 +26,7 @@ def caption(grid: Grid, rows: Rows, comparisons: Mapping[str, Comparison]) -> st
     if any(cell.std is not None for cell in cells):
         seeds = _named(map(str, _seeds(grid, rows)), "numbers of") or "a row's"
         parts.append(f"±: sample standard deviation over {seeds} seeds")
+    parts.append(_too_few(grid, rows))
     if any(cell.difference is not None and cell.difference.half_width is not None for cell in cells):
         parts.append("Δ: mean difference to the base row, paired by seed, ± half of its 95 % interval (t distribution)")
     if any(compared.bold for compared in comparisons.values()):
@@ -33,6 +34,18 @@ def caption(grid: Grid, rows: Rows, comparisons: Mapping[str, Comparison]) -> st
     parts += [*_conventions(grid), spec.protocol]
     said = [part[:1].upper() + part[1:] for part in parts if part]
     return " ".join(part if part.endswith((".", "?", "!")) else f"{part}." for part in said)
+
+
+def _too_few(grid: Grid, rows: Rows) -> str | None:
+    """What a table of fewer seeds than a comparison takes says of itself; None where there is nothing to compare."""
+    trained = [
+        [cell.n for cells in rows.values() if (cell := cells.get(column.name)) is not None and cell.n is not None]
+        for column in grid.columns
+    ]
+    compared = [most for of_column in trained if len(of_column) > 1 and (most := max(of_column)) < FEWEST_SEEDS]
+    if not compared:
+        return None
+    return f"{'One seed' if max(compared) == 1 else 'Two seeds'} a row: no difference between rows supports a claim"
 
 
 def _seeds(grid: Grid, rows: Rows) -> list[int]:

@@ -41,6 +41,16 @@ def test_two_seeds_have_a_deviation_and_nothing_bold(laboratory):
     assert lab.table().caption == f"{QUESTION} {DATA} {NOISE.replace('3', '2')} {COUNTED}"
 
 
+@pytest.mark.parametrize(("values", "said"), [([92.0], "One seed"), ([92.0, 93.0], "Two seeds")])
+def test_rows_of_one_or_two_seeds_support_no_claim(laboratory, values, said):
+    lab = laboratory(SEEDED)
+    for row in ("learned", "rope"):
+        lab.measured(row, "top1", *values)
+    assert f"{said} a row: no difference between rows supports a claim." in lab.table().caption
+    lab.measured("rope", "top1", 92.0, 93.0, 92.5)
+    assert "supports a claim" not in lab.table().caption
+
+
 def test_the_caption_counts_seeds_as_the_heads_do(laboratory):
     lab = laboratory(SEEDED)
     lab.measured("learned", "top1", 93.0, 94.0, 92.5)
