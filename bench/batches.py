@@ -17,50 +17,74 @@ class Feed:
     """A split, ready to be read in batches."""
 
     images: "Images"
-    labels: "Tensor"  # (N,) int64, or (N, classes) bool
+    labels: "Tensor"  # (N,) int64, or (N, classes) bool; where they are dense, boxes or maps of what is in memory
     pixels: "Tensor | None"  # (N, C, S, S) on the device; None: decoded when asked for
     how: dict[str, Any]  # size, crop, interpolation
     device: "torch.device"
     workers: int  # processes that decode
     prefetch: int = 2  # batches that each of them has ready
+    dense: bool = False  # each image has boxes or a map of its own (bench.data.Dense)
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def item(self, index: int) -> "Tensor | tuple[Tensor, Tensor]":
+        """What is decoded of an image: pixels (C, S, S), and its boxes or map where it has such."""
+        pixels = self.images.image(index, **self.how)
+        return (pixels, self.shown(index)) if self.dense else pixels
 
-def feed(images: "Images", *, device: str, workers: int = 0, prefetch: int = 2, **how: Any) -> Feed:
-    """A split at `size`, `crop` and `interpolation` (bench.trial.Evaluate), kept in memory where it fits."""
+    def shown(self, index: int) -> "Tensor":
+        """Boxes (M, 5) or the map (S, S) of an image that has such."""
+        images: Any = self.images
+        target: Tensor = images.targets(index, size=self.how["size"])
+        return target
+
+
+def feed(
+    images: "Images", *, device: str, workers: int = 0, prefetch: int = 2, dense: bool = False, **how: Any
+) -> Feed:
+    """A split at `size`, `crop` and `interpolation` (bench.trial.Evaluate), kept in memory where it fits.
+
+    `dense`: what is right are boxes or maps, which are kept where the pixels are.
+    """
     import torch
 
-    pixels = images.tensor(**how)
+    pixels, labels = images.tensor(**how), images.labels
+    if dense and pixels is not None:
+        boxed: Any = images
+        labels = torch.stack([boxed.targets(index, size=how["size"]) for index in range(len(images))])
     return Feed(
         images=images,
-        labels=images.labels.to(device),
+        labels=labels.to(device),
         pixels=None if pixels is None else pixels.to(device),
         how=how,
         device=torch.device(device),
         workers=workers,
         prefetch=prefetch,
+        dense=dense,
     )
 
 
 def batches(feed: Feed, order: Iterable["Tensor"]) -> Iterator[tuple["Tensor", "Tensor", "Tensor"]]:
-    """(indices (B,), pixels (B, C, S, S), labels (B,)) for indices given batch by batch."""
+    """(indices (B,), pixels (B, C, S, S), labels (B,), or boxes or maps of them) for indices given batch by batch."""
     order = list(order)
     if feed.pixels is not None:
         for indices in order:
             place = indices.to(feed.device)
             yield indices, feed.pixels[place], feed.labels[place]
         return
-    for indices, pixels in zip(order, decoded(_Decoding(feed), order, feed), strict=True):
-        yield indices, pixels.to(feed.device), feed.labels[indices.to(feed.device)]
+    for indices, item in zip(order, decoded(_Decoding(feed), order, feed), strict=True):
+        if feed.dense:
+            yield indices, *(part.to(feed.device) for part in item)
+        else:
+            yield indices, item.to(feed.device), feed.labels[indices.to(feed.device)]
 
 
-def decoded(images: Any, order: Iterable["Tensor"], feed: Feed) -> Iterable["Tensor"]:
-    """Pixels (B, C, S, S) on the CPU, batch by batch, of what `images` holds by index; by the feed's processes."""
+def decoded(images: Any, order: Iterable["Tensor"], feed: Feed) -> Iterable[Any]:
+    """What `images` holds by index, on the CPU, batch by batch: pixels (B, C, S, S); by the feed's processes."""
     import torch
 
-    loader: Iterable[Tensor] = torch.utils.data.DataLoader(
+    loader: Iterable[Any] = torch.utils.data.DataLoader(
         images,
         batch_sampler=[indices.tolist() for indices in order],
         num_workers=feed.workers,
@@ -86,8 +110,8 @@ class _Decoding:
     def __len__(self) -> int:
         return len(self.feed)
 
-    def __getitem__(self, index: int) -> "Tensor":
-        return self.feed.images.image(index, **self.feed.how)
+    def __getitem__(self, index: int) -> "Tensor | tuple[Tensor, Tensor]":
+        return self.feed.item(index)
 
 
 def logits(model: "nn.Module", feed: Feed, batch: int) -> "Tensor":

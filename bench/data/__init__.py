@@ -105,6 +105,16 @@ class Boxed(Dense, Protocol):
         """The image's id in the annotations file, in the order of the images."""
         ...
 
+    @property
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        """Width and height of each image as it is on disk, in pixels."""
+        ...
+
+    @property
+    def category_ids(self) -> Sequence[int]:
+        """The id of each class in the annotations file."""
+        ...
+
 
 def folder(name: str) -> Path:
     """Where a data set's files are expected: `$VITAB_DATA/NAME`, by default `data/NAME` in the current folder."""

@@ -8,7 +8,14 @@ The interface of a file in this folder; everything at module level is torch-free
     def check(knobs, input) -> None       raises Invalid, one line, for what cannot be built
     def notes(knobs, input) -> list[str]  what will be built otherwise than the reader may think (optional)
     RULES: dict[str, Formula]             what operators of its own cost (optional; `bench/multiply_adds.py`)
+    TASK: str                             what it is for (optional: "classify")
     def build(knobs, input, *, dropout, drop_path) -> nn.Module      maps (B, C, H, W) to logits (B, classes)
+
+One that segments maps images to logits (B, classes, H, W). One that detects maps them to whatever its own methods take:
+
+    def loss(said, boxes) -> Tensor                       of a batch, with boxes (B, M, 5): `bench.data.Dense`
+    def silence() -> float                                the loss of a model that finds nothing
+    def detections(said, size) -> list[Tensor]            of each image (n, 6): x0, y0, x1, y1, score, class
 
 One that eats sequences and no images has besides:
 
@@ -107,6 +114,12 @@ def _refuse_said_elsewhere(name: str, arguments: Iterable[str]) -> None:
     for argument in arguments:
         if argument in fields:
             raise Invalid(f"model.{argument} is no knob of {name}; {fields[argument]}")
+
+
+def task(name: str) -> str:
+    """What a model is for: libraries' are classifiers here."""
+    stated: str = "classify" if ":" in name else getattr(registry.load("models", name), "TASK", "classify")
+    return stated
 
 
 def usual_input(name: str) -> dict[str, int]:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from bench import tasks
 from bench.errors import Invalid, UserError, unknown
 from bench.train import rules
 from bench.train.rules import AUGMENTATIONS as AUGMENTATIONS
@@ -81,9 +82,10 @@ def check(trial: Trial) -> None:
     if trial.execution.processes > train.batch:
         raise Invalid(f"batch {train.batch} is too small for {trial.execution.processes} processes, an image each")
     if trial.input.classes == 0:
-        raise Invalid("a model without a head cannot be trained to classify; classes is 0")
+        raise Invalid(f"a model without a head cannot be trained to {trial.task}; classes is 0")
     if trial.precision == "fp16" and trial.execution.device == "cpu":
         raise Invalid("precision fp16 needs a GPU; bf16 runs on a CPU too")
+    tasks.check(trial)
     rules.check(train, trial.execution.processes)
     _check_teaching(trial)
 

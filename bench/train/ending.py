@@ -3,9 +3,9 @@
 import math
 from typing import TYPE_CHECKING
 
+from bench import tasks
 from bench.errors import Diverged
 from bench.precision import autocast
-from bench.train import loss as losses
 from bench.train.epoch import given
 from bench.train.training import Training
 
@@ -19,24 +19,20 @@ EXPLODED = 10.0
 def check_end(training: Training) -> None:
     """Raise Diverged where the weights that the last step left are no model: nobody has computed a loss of them yet.
 
-    Those of a step too large are finite for long. Of labels, smoothed, mixed or not, a model that says the same of
-    every class has a loss that is known, and of a teacher's word at most T² times ln(classes) (Hinton et al., 2015):
-    one that ends at EXPLODED times as much knows less than nothing. Where weights are averaged, both are looked at.
+    Those of a step too large are finite for long. Of whatever labels, a model that says nothing has a loss that is
+    known (`bench.tasks`): one that ends at EXPLODED times as much knows less than nothing. Where weights are averaged,
+    both are looked at.
     """
     for model in (training.model, training.judged)[: 1 if training.ema is None else 2]:
         _check(training, model)
 
 
 def _check(training: Training, model: "nn.Module") -> None:
-    progress, distilled, classes = training.progress, training.trial.distill, training.trial.input.classes
+    progress = training.progress
     loss = _last_loss(training, model)
     if not math.isfinite(loss) or not all(bool(value.isfinite().all()) for value in model.state_dict().values()):
         raise Diverged(progress.step, loss if math.isfinite(loss) else progress.last_loss)
-    silence = losses.of_silence(training.train, classes)
-    if distilled is not None:
-        heard = math.log(max(2, classes)) * (distilled.temperature**2 if distilled.kind == "soft" else 1)
-        silence = (1 - distilled.weight) * silence + distilled.weight * heard
-    if loss > EXPLODED * silence:
+    if loss > EXPLODED * tasks.of(training.trial).silence(training):
         raise Diverged(progress.step, loss)
 
 
@@ -53,5 +49,5 @@ def _last_loss(training: Training, model: "nn.Module") -> float:
         for part, right in zip(torch.split(pixels, at_once), torch.split(labels, at_once), strict=True):
             with autocast(training.trial.precision, training.images.device.type):
                 said = functional_call(model, kept, (part,))
-            total += losses.whole(training, said, part, right).item() * len(part) / len(pixels)
+            total += tasks.of(training.trial).loss(training, said, part, right).item() * len(part) / len(pixels)
     return total

@@ -28,7 +28,7 @@ def order(training: Training, epoch: int) -> "list[Tensor]":
 
 
 def given(training: Training, epoch: int, *, skip: int = 0) -> "Iterator[tuple[Tensor, Tensor]]":
-    """(pixels (B, C, S, S), labels (B,), or shares of labels (B, classes)) of an epoch, but for the first batches."""
+    """(pixels (B, C, S, S), labels) of an epoch, but for the first batches; labels as `bench.tasks` has them."""
     import torch
 
     train, seed, left = training.train, training.seed, order(training, epoch)[skip:]

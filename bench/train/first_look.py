@@ -1,5 +1,6 @@
 """What is asked of images before anything is trained: what a whole training would find too late."""
 
+from bench import tasks
 from bench.batches import Feed
 from bench.errors import Invalid
 from bench.train import views
@@ -17,10 +18,9 @@ def check(images: Feed, trial: Trial) -> None:
         raise Invalid(f"batch {train.batch} is larger than the {count} training images")
     if not views.steps_per_epoch(count, train):
         raise Invalid(f"batch {train.batch} is larger than what repeated augmentation shows of {count} images")
-    lowest, highest = int(images.labels.min()), int(images.labels.max())
-    if lowest < 0 or highest >= trial.input.classes:
-        wrong = lowest if lowest < 0 else highest
-        raise Invalid(f"label {wrong} of a training image is out of range for {trial.input.classes} classes")
+    if images.dense:
+        return
+    tasks.of(trial).check_labels(images.labels, trial.input.classes)
     views.check_pictures(images, train)
 
 
@@ -28,6 +28,17 @@ def decode(images: Feed) -> None:
     """Raise Invalid, with its name, for a file that is no image; of more than DECODED files some are looked at."""
     if images.pixels is not None:
         return
-    apart = max(1, len(images) // DECODED)
-    for index in range(0, len(images), apart):
+    for index in _some(images):
         images.images.image(index, **images.how)
+
+
+def read_dense(images: Feed, trial: Trial) -> None:
+    """Raise Invalid for boxes or maps that cannot be read, or are of no class; of as many images as are decoded."""
+    task = tasks.of(trial)
+    for index in _some(images):
+        task.check_labels(images.shown(index), trial.input.classes)
+
+
+def _some(images: Feed) -> range:
+    """Indices of DECODED images or a few more, evenly spread; of all where they are fewer."""
+    return range(0, len(images), max(1, len(images) // DECODED))

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench import attention, weights
+from bench import attention, tasks, weights
 from bench.batches import logits, share_right
 from bench.errors import Diverged, Interrupted
 from bench.files import publish
 from bench.precision import autocast
 from bench.record import Failed, Failure, Quantity
-from bench.train import check, checkpoint, loss, others, processes
+from bench.train import check, checkpoint, others, processes
 from bench.train.ending import check_end
 from bench.train.epoch import given
 from bench.train.reproducible import reproducible
@@ -126,14 +126,15 @@ def _gradients(training: Training, pixels: "Tensor", labels: "Tensor") -> float:
     import torch
 
     execution, ranks, total = training.trial.execution, training.ranks, 0.0
-    at_once = execution.micro_batch or len(pixels)
+    at_once, task = execution.micro_batch or len(pixels), tasks.of(training.trial)
     parts = list(zip(torch.split(pixels, at_once), torch.split(labels, at_once), strict=True))
     for number, (part, right) in enumerate(parts, 1):
         with ranks.without_sums(training.forward, last=number == len(parts)):
             with autocast(training.trial.precision, training.images.device.type):
                 said = training.forward(part)
             # processes' gradients are averaged: each counts as often as there are processes
-            share = loss.whole(training, said, part, right) * (ranks.count * len(part) / training.train.batch)
+            loss: Tensor = task.loss(training, said, part, right)
+            share = loss * (ranks.count * len(part) / training.train.batch)
             training.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
         total += share.item() / ranks.count
     return total

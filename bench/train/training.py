@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench import data, models, weights
+from bench import data, models, tasks, weights
 from bench.batches import Feed, feed
 from bench.errors import Invalid
 from bench.files import publish
@@ -83,7 +83,8 @@ def prepared(trial: Trial, subject: "Subject", folder: Path, ranks: Ranks = ALON
     assert seed is not None
     if ranks.first:
         publish(folder / weights.TRIAL, msgspec.json.encode(trial))
-    images, selection = _feed(trial, subject, "train"), _feed(trial, subject, "selection")
+    images = _feed(trial, subject, "train")
+    selection = None if images.dense else _feed(trial, subject, "selection")  # boxes and maps are scored as files are
     first_look.check(images, trial)
     seen = msgspec.structs.replace(trial.input, image=train.image)
     teacher, taught_by = None, None
@@ -101,6 +102,8 @@ def prepared(trial: Trial, subject: "Subject", folder: Path, ranks: Ranks = ALON
         sys.stderr.write(f"training from step {progress.step}\n")
     if ranks.first and not progress.step:
         first_look.decode(images)
+        if images.dense:
+            first_look.read_dense(images, trial)
     if taught_by is not None:
         progress.sources["teacher"] = taught_by
     if ranks.count > 1:
@@ -113,7 +116,7 @@ def prepared(trial: Trial, subject: "Subject", folder: Path, ranks: Ranks = ALON
         forward=parallel(_compiled(model, trial), ranks),
         teacher=teacher if teacher is None else teacher.to(device),
         images=images,
-        selection=selection if len(selection) else None,
+        selection=selection or None,
         progress=progress,
         began=began,
         ranks=ranks,
@@ -210,6 +213,7 @@ def _feed(trial: Trial, subject: "Subject", split: data.Split) -> Feed:
         workers=trial.execution.loader_workers,
         prefetch=trial.execution.loader_prefetch,
         size=trial.train.image,
+        dense=tasks.is_dense(trial),
         crop=1.0,
         interpolation="bilinear" if interpolation == "random" else interpolation,
     )

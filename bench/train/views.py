@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench.batches import Feed, batches, decoded
 from bench.data import Normalization
 from bench.errors import Invalid
+from bench.tasks.dense import flipped
 from bench.train.random_numbers import drawn_by
 from bench.trial import Train
 
@@ -50,10 +51,12 @@ def visits(order: "Tensor", repeats: int) -> "Tensor":
 def views(
     feed: Feed, order: "Sequence[Tensor]", train: Train, *, seed: int, epoch: int
 ) -> "Iterator[tuple[Tensor, Tensor, Tensor]]":
-    """(visits (B,), pixels (B, C, S, S), labels (B,)) for visits given batch by batch."""
+    """(visits (B,), pixels (B, C, S, S), labels (B,), or boxes or maps of them) for visits given batch by batch."""
     indices = [visit % len(feed) for visit in order]
-    if not on_pictures(train) and not train.erase:
+    if feed.dense or (not on_pictures(train) and not train.erase):
         for visit, (_, pixels, labels) in zip(order, batches(feed, indices), strict=True):
+            if feed.dense:
+                pixels, labels = flipped(pixels, labels, train, visit, seed=seed, epoch=epoch)
             yield visit, pixels, labels
         return
     seen = Views(feed=feed, train=train, seed=seed, epoch=epoch)
