@@ -177,7 +177,7 @@ def _root(options: Options) -> Path:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelFiles:
-    """Pictures and their label maps, decoded one at a time. What `bench.data.Images` asks for, and `targets`."""
+    """Pictures and their label maps. What `bench.data.Dense` asks for."""
 
     root: Path
     pairs: Sequence[tuple[Path, Path]]
@@ -206,8 +206,9 @@ class LabelFiles:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def tensor(self, *, size: int, crop: float, interpolation: str) -> None:
-        """Nothing: a folder may hold more than fits in memory."""
+    def tensor(self, *, size: int, crop: float, interpolation: str) -> "torch.Tensor | None":
+        """All images where they are few and small enough to be kept decoded."""
+        return pictures.kept(self, size=size, crop=crop, interpolation=interpolation)
 
     def image(self, index: int, *, size: int, crop: float, interpolation: str) -> "torch.Tensor":
         """(C, size, size), normalised: the whole picture, its aspect not kept. Raises Invalid for a crop."""
