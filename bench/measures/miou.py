@@ -7,8 +7,6 @@ compared at their own size. What is scored are label maps in a folder, or what t
 """
 
 from collections.abc import Iterator
-from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -83,10 +81,11 @@ def _of_files(trial: Trial, subject: Subject, module: ModuleType, options: Any) 
 
 def _of_model(trial: Trial, subject: Subject, module: ModuleType, options: Any) -> "Iterator[tuple[str, Array, Array]]":
     """Truths beside what the trial's model says of their pictures, in their order."""
-    segment = import_module("bench.segmentation.inference").segment
+    from bench.segmentation.inference import segment
+
     split = evaluation.protocol(trial).split
     rules = module.rules(options)
     for (picture, truth), (name, said) in zip(module.pairs(options, split), segment(trial, subject), strict=True):
-        if Path(name).stem != picture.stem:
+        if name != picture.stem:
             raise Invalid(f"a prediction of {name!r} where one of {picture.stem!r} belongs")
         yield picture.stem, label_maps.read(truth, rules), said
