@@ -7,7 +7,7 @@ alone: evaluators take 0 for "nothing matched", so that they are numbered again 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,20 @@ def read(path: Path) -> Annotations:
 def of(dataset: dict[str, Any], said: str) -> Annotations:
     """The same of what is in memory, `said` being its name in errors."""
     return _of(dataset, said, None)
+
+
+def only(annotations: Annotations, images: Iterable[int]) -> Annotations:
+    """The ground truth of some of the images."""
+    chosen = set(images)
+    dataset = annotations.dataset | {
+        "images": [entry for entry in annotations.dataset["images"] if entry["id"] in chosen],
+        "annotations": [entry for entry in annotations.entries if entry["image_id"] in chosen],
+    }
+    return replace(
+        annotations,
+        images={number: image for number, image in annotations.images.items() if number in chosen},
+        dataset=dataset,
+    )
 
 
 def _of(dataset: Any, said: str, path: Path | None) -> Annotations:

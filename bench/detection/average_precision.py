@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from bench.detection import accumulation, engines, matching
 from bench.detection.accumulation import Curves
 from bench.detection.annotations import Annotations, Entry
-from bench.detection.matching import Matches, Overlap
+from bench.detection.matching import Matches
+from bench.detection.overlaps import Overlap
 from bench.errors import Invalid
 
 if TYPE_CHECKING:

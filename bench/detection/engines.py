@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.detection.accumulation import Curves
 from bench.detection.annotations import Annotations, Entry
-from bench.detection.matching import Overlap
+from bench.detection.overlaps import Overlap
 from bench.errors import Needs
 
 LIBRARIES = {  # name → package, class of data sets and class of evaluations
