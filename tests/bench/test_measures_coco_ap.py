@@ -122,9 +122,8 @@ def test_what_a_model_says_of_the_selection_is_scored_on_the_images_of_the_selec
     monkeypatch.setenv("VITAB_DATA", str(tmp_path))
     scenes = data.resolve("generated_coco", {"images": 16, "side": 64, "selection": 0.5})
     chosen = data.load(scenes, "selection")
-    truth = annotations.read(
-        data.registry.load("data", "generated_coco").annotations_file(_options(scenes), "selection")
-    )
+    options = msgspec.convert(scenes.options | scenes.at, generated_coco.Options)
+    truth = annotations.read(generated_coco.annotations_file(options, "selection"))
     assert 0 < len(chosen.ids) < len(truth.images)
     perfect = [
         {name: entry[name] for name in ("image_id", "category_id", "bbox")} | {"score": 0.5}
