@@ -7,6 +7,7 @@
     def missing(options) -> str | None              what has to be there and is not, or None
     def load(options, split) -> Images              split: "train", "selection" or "report"
     def normalized(options) -> Normalization        optional: what its images say of their pixels, without the files
+    def folders(options) -> list[Path]              optional: which change when one of its files comes or goes
 
 Of data for detection or segmentation the images are `Dense`, and there is besides:
 
