@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +21,10 @@ import msgspec
 
 from bench import commands, data, registry, weights
 from bench.data import Split, imagefolder
-from bench.errors import UserError
+from bench.errors import Needs, UserError
 from bench.files import publish
 from bench.record import Record
+from bench.segmentation import scoring
 from bench.store import Snapshot, iso, now
 from bench.trial import Command, Data, Frozen, Source, Trial
 from bench.work import Work
@@ -52,7 +53,7 @@ def contradiction(work: Work, record: Record, snapshot: Snapshot) -> str | None:
     trial, bound = work.trial, record.bound
     if trial.command is not None:
         return "command" if _is_other_program(trial.command, bound.get("command"), snapshot) else None
-    if "weights" not in bound and "data" not in bound:
+    if not {"weights", "data", "truth"} & bound.keys():
         return None
     if trial.train is not None:
         trained = None if work.weights_key is None else _done(work.weights_key, snapshot)
@@ -60,10 +61,10 @@ def contradiction(work: Work, record: Record, snapshot: Snapshot) -> str | None:
             return "weights"
     elif _is_other_source(bound.get("weights"), trial.weights, record.time, snapshot):
         return "weights"
-    if trial.evaluate is not None and _is_other(
-        bound.get("data"), _images(trial.data, trial.evaluate.split), record.time, snapshot
-    ):
-        return "data"
+    split = "report" if trial.evaluate is None else trial.evaluate.split
+    for name, thing in (("data", _images), ("truth", _truth)):
+        if name in bound and _is_other(bound[name], thing(trial.data, split), record.time, snapshot):
+            return "data"
     if _is_other(bound.get("train"), _images(trial.data, "train"), record.time, snapshot):  # of frozen features
         return "data"
     return None if work.weights_key is None else outdated(work.weights_key, snapshot, trial)
@@ -173,7 +174,7 @@ def _cache(thing: _Thing) -> Path:
 
 
 def _file(path: Path) -> _Thing:
-    """A file of weights; its digest is of its bytes."""
+    """A file; its digest is of its bytes."""
 
     def stamp() -> str:
         seen = path.stat()
@@ -191,20 +192,44 @@ def _images(chosen: Data | None, split: Split) -> _Thing | None:
 
     A part of a training split is such a thing too: which part is drawn by torch.
     """
-    if chosen is None or "root" not in chosen.at or (split == "train" and chosen.subset < 1):
+    if chosen is None or (split == "train" and chosen.subset < 1):
         return None
-    if not issubclass(registry.load("data", chosen.name).Options, imagefolder.Reading):
+    return _lying("images", chosen, split, lambda: data.load(chosen, split).fingerprint())
+
+
+def _truth(chosen: Data | None, split: Split) -> _Thing | None:
+    """What predictions of a split are scored against, in a file or a folder; None for other data."""
+    if chosen is None or "root" not in chosen.at:
         return None
+    module = registry.load("data", chosen.name)
+    options = msgspec.convert(chosen.options | chosen.at, module.Options)
+    if hasattr(module, "annotations_file"):
+        with contextlib.suppress(Needs):
+            return _file(module.annotations_file(options, split))
+    if hasattr(module, "truths"):
+        return _lying("truth", chosen, split, lambda: scoring.digest(*module.truths(options, split)))
+    return None
+
+
+def _lying(what: str, chosen: Data, split: Split, read: Callable[[], str]) -> _Thing | None:
+    """Something of a data set that lies in folders; None where its place is nobody's to say."""
+    if "root" not in chosen.at:
+        return None
+    module = registry.load("data", chosen.name)
+    options = msgspec.convert(chosen.options | chosen.at, module.Options)
     root = Path(chosen.at["root"] or data.folder(chosen.options.get("set", chosen.name))).expanduser().absolute()
+    if issubclass(module.Options, imagefolder.Reading):
+        look: Callable[[], Iterable[str]] = lambda: _folders(root)  # noqa: E731
+    elif hasattr(module, "folders"):
+        look = lambda: (f"{folder} {folder.stat().st_mtime_ns}" for folder in module.folders(options))  # noqa: E731
+    else:
+        return None
 
     def stamp() -> str:
-        return hashlib.sha256("\n".join(_folders(root)).encode()).hexdigest()
+        return hashlib.sha256("\n".join(look()).encode()).hexdigest()
 
-    def read() -> str:
-        return data.load(chosen, split).fingerprint()
-
-    options = msgspec.json.encode(chosen.options, order="sorted").decode()
-    return _Thing((split, str(root), chosen.name, str(chosen.version), options), stamp, read)
+    said = msgspec.json.encode(chosen.options, order="sorted").decode()
+    return _Thing((what, split, str(root), chosen.name, str(chosen.version), said), stamp, read)
 
 
 def _folders(root: Path) -> Iterator[str]:

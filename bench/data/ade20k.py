@@ -16,6 +16,7 @@ VERSION = labelfolder.VERSION
 _FOLDER = labelfolder.Named("ade20k", classes=150, reduced=True, image=512)
 facts, missing, normalized, load = _FOLDER.facts, _FOLDER.missing, _FOLDER.normalized, _FOLDER.load
 truths, pairs, rules, predicted = _FOLDER.truths, _FOLDER.pairs, _FOLDER.rules, _FOLDER.predicted
+folders = _FOLDER.folders
 
 
 class Options(labelfolder.Reading):

@@ -69,6 +69,13 @@ def missing(options: Options) -> str | None:
     return f"cityscapes as {root}/leftImg8bit/{{train,val}}/CITY/*{_IMAGE} and {root}/gtFine/…/CITY/*{TRUTH_ENDS}"
 
 
+def folders(options: Options) -> list[Path]:
+    """Where files come and go: of every city, of pictures and of label maps, of both halves."""
+    root = _root(options)
+    halves = [root / kind / half for kind in ("leftImg8bit", "gtFine") for half in sorted(set(HALVES.values()))]
+    return [*halves, *(city for half in halves for city in sorted(half.iterdir()) if city.is_dir())]
+
+
 def normalized(options: Options) -> Normalization:
     """As the options say."""
     return MEAN_STD[options.normalize]

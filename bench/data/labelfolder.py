@@ -85,6 +85,10 @@ class Named:
         """Pictures and label maps of a split."""
         return pairs(self.options(options), split)
 
+    def folders(self, options: Reading) -> list[Path]:
+        """Where files come and go."""
+        return folders(self.options(options))
+
     def rules(self, options: Reading) -> Rules:
         """What stored labels mean."""
         return rules(self.options(options))
@@ -112,10 +116,16 @@ def facts(options: Options) -> Facts:
 
 def missing(options: Options) -> str | None:
     """The folders, unless they are there."""
-    root = _root(options)
-    if all((root / kind / half).is_dir() for kind in ("images", "annotations") for half in HALVES.values()):
+    if all(path.is_dir() for path in folders(options)):
         return None
+    root = _root(options)
     return f"{options.set} as {root}/images/{{training,validation}}/*.jpg and {root}/annotations/…/*.png"
+
+
+def folders(options: Options) -> list[Path]:
+    """Where files come and go: of pictures and of label maps, of both halves."""
+    halves = sorted(set(HALVES.values()))
+    return [_root(options) / kind / half for kind in ("images", "annotations") for half in halves]
 
 
 def normalized(options: Options) -> Normalization:

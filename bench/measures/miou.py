@@ -75,7 +75,7 @@ def _of_files(trial: Trial, subject: Subject, module: ModuleType, options: Any) 
         raise Invalid("a score is of predictions: `predictions: FOLDER`")
     root, truths = module.truths(options, "report")
     matches, others = label_maps.matched(truths, root, predictions.located(trial.predictions))
-    subject.bound |= {"truth": scoring.digest(truths, root), "predictions_without_truth": len(others)}
+    subject.bound |= {"truth": scoring.digest(root, truths), "predictions_without_truth": len(others)}
     return scoring.read(matches, module.rules(options), module.predicted(options))
 
 
@@ -85,6 +85,7 @@ def _of_model(trial: Trial, subject: Subject, module: ModuleType, options: Any) 
 
     split = evaluation.protocol(trial).split
     rules = module.rules(options)
+    subject.bound["truth"] = scoring.digest(*module.truths(options, split))
     for (picture, truth), (name, said) in zip(module.pairs(options, split), segment(trial, subject), strict=True):
         if name != picture.stem:
             raise Invalid(f"a prediction of {name!r} where one of {picture.stem!r} belongs")

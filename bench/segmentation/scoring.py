@@ -89,7 +89,7 @@ def read(matches: Iterable[Match], truth: Rules, prediction: Rules) -> "Iterator
         yield name, right, said
 
 
-def digest(truths: Iterable[Path], root: Path) -> str:
+def digest(root: Path, truths: Iterable[Path]) -> str:
     """Of the names and contents of label maps: which truth it was."""
     whole = hashlib.sha256()
     for path in truths:

@@ -5,14 +5,16 @@ import sys
 
 import msgspec
 import pytest
+from PIL import Image
 
 from bench import data, here, plan, weights
 from bench.attempt import Watch, attempt
 from bench.identity import record_key, weights_key
 from bench.measures import top1
 from bench.record import Failure, Quantity, Record
+from bench.segmentation import scoring
 from bench.store import Store, now
-from bench.trial import Distill, Input, Source
+from bench.trial import Distill, Evaluate, Input, Model, Predictions, Source, Trial
 from bench.work import Work
 
 WATCH = Watch(stop=lambda: False, still_mine=lambda: True, progress=lambda said: None)
@@ -141,6 +143,64 @@ def test_a_record_of_features_is_of_the_training_images_too(store, shades, root)
     _record(store, work, **found)
     assert _standing(store, work) == ["a"]
     _swap(root / "train" / "dark", root / "train" / "light")
+    assert _standing(store, work) == []
+
+
+@pytest.fixture
+def label_maps(tmp_path):
+    """Pictures and label maps in ADE20K's layout, two of each half."""
+    root = tmp_path / "shapes"
+    for number, half in enumerate(("training", "training", "validation", "validation")):
+        for kind, suffix in (("images", "jpg"), ("annotations", "png")):
+            path = root / kind / half / f"{number}.{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (4, 4), number % 2).save(path)
+    return root
+
+
+def _score(name, **options):
+    """A trial that scores predictions against data in a folder."""
+    return Trial(
+        task="score",
+        model=Model(name="predictions"),
+        input=Input(image=None),
+        data=data.resolve(name, options),
+        predictions=Predictions(path="nowhere", digest="said"),
+    )
+
+
+def test_a_score_against_other_label_maps_than_are_here_answers_nothing(store, label_maps):
+    work = _work(_score("labelfolder", set="shapes", classes=2, root=str(label_maps)))
+    validation = label_maps / "annotations" / "validation"
+    _record(store, work, truth=scoring.digest(validation, sorted(validation.iterdir())))
+    assert _standing(store, work) == ["a"]
+    _swap(validation / "2.png", validation / "3.png")
+    assert _standing(store, work) == []
+    _swap(validation / "2.png", validation / "3.png")
+    (label_maps / "annotations" / "training" / "0.png").unlink()  # which it is not scored against
+    assert _standing(store, work) == ["a"]
+    label_maps.rename(label_maps.with_name("elsewhere"))
+    assert _standing(store, work) == ["a"]
+
+
+def test_pictures_with_label_maps_are_compared_as_others_are(store, label_maps):
+    trial = _score("labelfolder", set="shapes", classes=2, root=str(label_maps), selection=0.0)
+    work = _work(msgspec.structs.replace(trial, evaluate=Evaluate(image=4)))
+    _record(store, work, data=data.load(trial.data, "report").fingerprint())
+    assert _standing(store, work) == ["a"]
+    _swap(label_maps / "images" / "validation" / "2.jpg", label_maps / "images" / "validation" / "3.jpg")
+    assert _standing(store, work) == []
+
+
+def test_a_score_against_other_annotations_than_are_here_answers_nothing(store, tmp_path):
+    path = tmp_path / "boxes" / "annotations" / "instances_val2017.json"
+    work = _work(_score("cocofolder", set="boxes", classes=2, root=str(tmp_path / "boxes")))
+    _record(store, work, truth=_sha256(b"first"))
+    assert _standing(store, work) == ["a"]  # there is no such file here: nothing is known
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"first")
+    assert _standing(store, work) == ["a"]
+    path.write_bytes(b"other")
     assert _standing(store, work) == []
 
 

@@ -115,13 +115,13 @@ def test_a_prediction_of_another_size_is_named_with_both_sizes(folders):
 
 def test_the_digest_of_a_truth_sees_names_and_contents(folders):
     truths, _, _ = folders
-    digests = [scoring.digest(label_maps.found(truths), truths)]
+    digests = [scoring.digest(truths, label_maps.found(truths))]
     content = (truths / "0.png").read_bytes()
     (truths / "0.png").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    digests.append(scoring.digest(label_maps.found(truths), truths))
+    digests.append(scoring.digest(truths, label_maps.found(truths)))
     (truths / "0.png").rename(truths / "00.png")
-    digests.append(scoring.digest(label_maps.found(truths), truths))
+    digests.append(scoring.digest(truths, label_maps.found(truths)))
     assert len(set(digests)) == 3
     (truths / "00.png").rename(truths / "0.png")
     (truths / "0.png").write_bytes(content)
-    assert scoring.digest(label_maps.found(truths), truths) == digests[0]
+    assert scoring.digest(truths, label_maps.found(truths)) == digests[0]
