@@ -56,18 +56,22 @@ def _seeds(grid: Grid, rows: Rows) -> list[int]:
 
 
 def notes(grid: Grid, comparisons: Mapping[str, Comparison]) -> tuple[str, ...]:
-    """Lines under the table: the smallest difference that each noisy column could have shown, then the spec's own."""
+    """Lines under the table: what each noisy column could have shown and what it leaves open, then the spec's own."""
     found = []
+    labels = {row.id: row.label for row in grid.rows}
     for column in grid.columns:
         compared = comparisons.get(column.name)
         if compared is None or compared.detectable is None or column.quantity is None:
             continue
         unit = "points" if column.quantity.unit == "%" else column.quantity.unit
         said = []
-        if compared.bold == frozenset(compared.pool):
+        if compared.bold.union(compared.undecided) == frozenset(compared.pool):
             said.append("no difference between the rows is seen")
         if compared.detectable:  # without any noise in its samples, a table says nothing of what it could have seen
             said.append(f"a difference of {alone(compared.detectable, unit)} would be seen in 80 % of such tables")
+        undecided = [labels[row] for row in compared.undecided if row in labels]  # rows that are not shown have none
+        if undecided:
+            said.append(f"undecided, by noise far above the others': {', '.join(undecided)}")
         found += [f"{column.label}: {'; '.join(said)}"] if said else []
     return (*found, *grid.study.spec.notes)
 

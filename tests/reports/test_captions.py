@@ -77,7 +77,7 @@ def test_all_seeds_of_all_rows_say_what_every_sign_means(laboratory):
     assert table.caption == f"{QUESTION} {DATA} {NOISE} {DIFFERENCE} {BOLD} {COUNTED}"
     detectable, own = table.notes
     assert own == "Trained on a laptop."
-    assert detectable.startswith("top-1: a difference of 3.")
+    assert detectable.startswith("top-1: a difference of 4.6")
     assert detectable.endswith(" points would be seen in 80 % of such tables")
 
 
@@ -92,6 +92,18 @@ def test_where_all_rows_are_bold_the_note_says_that_no_difference_is_seen(labora
     said = lab.table().notes[0]
     assert said.startswith("top-1: no difference between the rows is seen; a difference of ")
     assert said.endswith(" points would be seen in 80 % of such tables")
+
+
+def test_a_row_that_its_own_noise_leaves_open_is_named(laboratory):
+    lab = laboratory(SEEDED.replace("[none, rope]", "[none, rope, sincos2d]"))
+    values = {"learned": (93, 93.4, 93.1), "none": (92.9, 93.3, 93.2), "rope": (93.2, 93.1, 92.9)}
+    for row, numbers in (values | {"sincos2d": (90, 10, 40)}).items():
+        lab.measured(row, "top1", *numbers)
+    assert [row.cells["top1"].bold for row in lab.table().rows] == [True, True, True, False]
+    said = lab.table().notes[0]
+    assert said.startswith("top-1: no difference between the rows is seen; a difference of 0.")
+    assert said.endswith(" of such tables; undecided, by noise far above the others': sincos2d")
+    assert "undecided" not in lab.table(rows=["learned", "none"]).notes[0]
 
 
 def test_rows_that_are_evaluated_otherwise_are_said_to_be(laboratory):

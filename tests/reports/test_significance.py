@@ -84,7 +84,8 @@ def test_the_residual_is_that_of_a_repeated_measures_anova(rows, seeds):
     f = float(AnovaRM(long, "value", "seed", within=["row"]).fit().anova_table["F Value"].iloc[0])
     means = [summary(list(values.values())).mean for values in samples.values()]
     between = seeds * float(np.var(means, ddof=1))
-    std = significance._residual_std([list(values.values()) for values in samples.values()])
+    ordinary, std = significance._ordinary(np.array([list(values.values()) for values in samples.values()]))
+    assert ordinary.all()
     assert between / std**2 == pytest.approx(f)
 
 
@@ -105,23 +106,96 @@ def test_two_rows_are_told_apart_exactly_when_the_paired_t_test_says_so():
         assert (len(bold(rows, "higher")) == 2) == (p >= 0.05)
 
 
+def told_apart(values, rows, best, seeds):
+    """Rows whose difference to the best scipy's tests see, as `left` of all rows may still be the best."""
+    grid = np.array(list(values.values()))
+    residual = grid - grid.mean(0) - grid.mean(1, keepdims=True) + grid.mean()
+    pooled = (residual**2).sum() / (rows - 1) / (seeds - 1)
+    freedom = math.floor(16 * (seeds - 1) * (rows - 1) / (rows + 2)) / 4
+    left, worse = rows, None
+    while worse is None or left != rows - len(worse):
+        left, worse = (rows if worse is None else rows - len(worse)), set()
+        for row in set(values) - {best}:
+            difference = values[best] - values[row]
+            std = math.sqrt((pooled + np.var(difference, ddof=1) / 2) / 2)
+            range_of_means = abs(difference.mean()) / std * math.sqrt(seeds)
+            tukey = stats.studentized_range.sf(range_of_means, max(left, 2), freedom)
+            if tukey < 0.05 and stats.ttest_rel(values[row], values[best]).pvalue < 0.05:
+                worse.add(row)
+    return worse
+
+
 @pytest.mark.parametrize(("rows", "seeds"), [(5, 3), (5, 5), (13, 3)])
-def test_bold_is_what_tukey_and_the_paired_test_leave(rows, seeds):
-    for seed in range(10):
+def test_bold_is_what_stepwise_tukey_and_the_paired_test_leave(rows, seeds):
+    compared = 0
+    for seed in range(8):
         samples = table(seed, rows, seeds, steps=1.0)
         values = {row: np.array(list(by_seed.values())) for row, by_seed in samples.items()}
-        grid = np.array(list(values.values()))
-        residual = grid - grid.mean(0) - grid.mean(1, keepdims=True) + grid.mean()
-        freedom = (rows - 1) * (seeds - 1)
-        scale = math.sqrt((residual**2).sum() / freedom / seeds)
+        if not significance._ordinary(np.array(list(values.values())))[0].all():
+            continue  # rows set apart are decided by their own noise
+        compared += 1
         best = max(values, key=lambda row: values[row].mean())
-        expected = {best}
-        for row in set(values) - {best}:
-            tukey = stats.studentized_range.sf(abs(values[row].mean() - values[best].mean()) / scale, rows, freedom)
-            paired = stats.ttest_rel(values[row], values[best]).pvalue
-            if not (tukey < 0.05 and paired < 0.05):
-                expected.add(row)
-        assert bold(samples, "higher") == expected
+        assert bold(samples, "higher") == set(values) - told_apart(values, rows, best, seeds)
+    assert compared >= 6
+
+
+def test_rows_told_apart_leave_the_count_of_those_that_may_be_best_by_chance():
+    near = {"a": [4.0, 5.5, 4.6, 5.1], "b": [1.9, 3.7, 2.6, 1.8], "c": [4.4, 5.2, 4.9, 4.7]}
+    far = {f"far{row}": [row + 0.4 - 90, row - 0.5 - 90, row + 0.7 - 90, row - 0.6 - 90] for row in range(9)}
+    rows = {row: dict(enumerate(values)) for row, values in (near | far).items()}
+    critical = significance._critical_q(12, significance._freedom(12, 4)), significance._critical_q(3, 13.0)
+    assert critical[0] > 1.2 * critical[1]
+    assert bold(rows, "higher") == {"a", "c"}
+
+
+NOISY = {"wild": [98.0, 12.0, 60.0], "good": [95.1, 94.9, 95.3], "same": [95.0, 95.2, 94.8], "low": [92.1, 91.8, 92.0]}
+"""A row of which one seed trains, one does not, and one does by half."""
+
+
+def by_seed(samples):
+    return {row: dict(enumerate(values)) for row, values in samples.items()}
+
+
+def test_a_row_far_noisier_than_the_others_hides_nothing_and_is_undecided():
+    without = {row: values for row, values in NOISY.items() if row != "wild"}
+    said = compare(by_seed(NOISY), "higher")
+    assert (said.bold, said.undecided) == ({"good", "same"}, ("wild",))
+    assert compare(by_seed(without), "higher").bold == {"good", "same"}
+    assert said.detectable < 2
+    assert compare(by_seed(NOISY), None).undecided == ()
+
+
+def test_a_noisy_row_with_the_best_mean_does_not_make_all_others_bold():
+    said = compare(by_seed(NOISY | {"wild": [70.0, 150.0, 120.0]}), "higher")
+    assert (said.bold, said.undecided) == ({"good", "same"}, ("wild",))
+
+
+def test_a_noisy_row_is_bold_where_its_mean_is_as_near_as_any_rows_would_have_to_be():
+    said = compare(by_seed(NOISY | {"wild": [85.0, 105.0, 95.3]}), "higher")
+    assert (said.bold, said.undecided) == ({"wild", "good", "same"}, ())
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(-900.0, {"good", "same"}), (900.0, {"wild"})])
+def test_a_noisy_row_is_told_apart_where_even_its_own_noise_says_so(shift, expected):
+    said = compare(by_seed(NOISY | {"wild": [shift + value for value in (70.0, 110.0, 90.0)]}), "higher")
+    assert (said.bold, said.undecided) == (expected, ())
+
+
+def test_several_noisy_rows_do_not_hide_each_other():
+    random = np.random.default_rng(5)
+    samples = random.normal(size=(9, 5))
+    samples[[2, 7]] *= 30
+    ordinary, std = significance._ordinary(samples)
+    assert list(np.flatnonzero(~ordinary)) == [2, 7]
+    rest = np.delete(samples, [2, 7], 0)
+    rest = rest - rest.mean(0) - rest.mean(1, keepdims=True) + rest.mean()
+    assert std == pytest.approx(math.sqrt((rest**2).sum() / (6 * 4)))
+
+
+def test_of_equally_noisy_rows_few_are_set_apart():
+    random = np.random.default_rng(11)
+    set_apart = sum(not significance._ordinary(random.normal(size=(13, 3)))[0].all() for _ in range(1000))
+    assert 0 < set_apart < 60  # 2 % for the noisiest alone; those that join later have quieter ones before them
 
 
 def test_a_true_tie_is_rarely_told_apart():
@@ -137,7 +211,7 @@ def test_lower_is_better_where_it_is():
 
 def test_below_three_seeds_nothing_is_bold():
     rows = {"a": {0: 1.0, 1: 1.1}, "b": {0: 9.0, 1: 9.1}}
-    assert compare(rows, "higher") == Comparison(pool=("a", "b"), bold=frozenset(), detectable=None)
+    assert compare(rows, "higher") == Comparison(pool=("a", "b"), bold=frozenset(), undecided=(), detectable=None)
 
 
 def test_one_row_alone_is_not_the_best_of_anything():
@@ -172,6 +246,18 @@ def test_the_detectable_difference_of_two_rows_is_that_of_a_paired_t_test_with_p
     spread = np.std([rows["row0"][seed] - rows["row1"][seed] for seed in range(seeds)], ddof=1)
     effect = TTestPower().solve_power(nobs=seeds, alpha=0.05, power=0.8)
     assert compare(rows, "higher").detectable == pytest.approx(effect * spread, rel=1e-4)
+
+
+def test_the_detectable_difference_among_many_rows_is_seen_in_80_percent_of_tables():
+    rows, seeds, tables = 5, 3, 20_000
+    noise = np.random.default_rng(4).normal(size=(tables, rows, seeds))
+    difference = noise[:, 0] - noise[:, 1] + significance._detectable(rows, rows, seeds)
+    residual = noise - noise.mean(1, keepdims=True) - noise.mean(2, keepdims=True) + noise.mean((1, 2), keepdims=True)
+    pooled = (residual**2).sum((1, 2)) / (rows - 1) / (seeds - 1)
+    std = np.sqrt((pooled + difference.var(1, ddof=1) / 2) / 2)
+    tukey = difference.mean(1) > significance._critical_q(rows, significance._freedom(rows, seeds)) * std / seeds**0.5
+    paired = stats.ttest_1samp(difference, 0, axis=1).pvalue < 0.05
+    assert (tukey & paired).mean() == pytest.approx(0.8, abs=0.012)  # four standard errors
 
 
 def test_models_are_compared_image_by_image_by_the_exact_mcnemar_test():
