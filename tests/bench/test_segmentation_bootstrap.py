@@ -60,6 +60,37 @@ def test_the_interval_of_pixel_accuracy_is_the_standard_errors():
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
 
 
+def test_a_class_that_a_draw_loses_moves_no_interval_away_from_its_number():
+    """Each class is shown by one image alone, rightly, and predicted in all others wrongly, at one pixel."""
+    classes, maps = 12, []
+    for number in range(classes):
+        truth = np.full((3, classes), number, dtype=np.uint8)
+        prediction = truth.copy()
+        prediction[0] = range(classes)
+        maps.append((str(number), truth, prediction))
+    images = scoring.score(maps, classes).images
+    drawn = bootstrap._drawn(images, 1000, seed=0)["miou"]
+    found = bootstrap.intervals(images)["miou"]
+    assert np.percentile(drawn, 97.5) < found.value  # as they are, nearly all draws lie below
+    assert found.low < found.value < found.high <= 100
+    assert found.high - found.low == pytest.approx(np.diff(np.percentile(drawn, (2.5, 97.5)))[0])
+
+
+def test_no_interval_leaves_what_a_percentage_can_be():
+    images = _scored(5, right=0.99)
+    found = bootstrap.intervals(images)["pixel_accuracy"]
+    plain = np.percentile(bootstrap._drawn(images, 1000, seed=0)["pixel_accuracy"], (2.5, 97.5))
+    assert found.value < found.high <= 100
+    assert found.low == pytest.approx(plain[0], abs=0.2)
+
+
+def test_standard_deviations_are_those_of_the_draws():
+    images = _scored()
+    found = bootstrap.deviations(images, draws=300)
+    drawn = bootstrap._drawn(images, 300, seed=0)
+    assert found == {name: pytest.approx(values.std(ddof=1)) for name, values in drawn.items()}
+
+
 def test_a_difference_cancels_what_both_models_find_hard():
     one, other = _scored(seed=1, right=0.7), _scored(seed=2, right=0.5)
     difference = bootstrap.differences(one, other)
