@@ -62,8 +62,13 @@ def classes(stored: "Array", given: Rules, said: str) -> "Array":
 
     Raises Invalid, in a line that begins with `said`, for a value without a meaning; it says which, and where.
     """
+    import numpy as np
+
     table = _table(given, stored.dtype.itemsize * 8)
-    found = table[stored]
+    if table.dtype == stored.dtype == np.uint8:  # 4 times faster than table[stored]
+        found = np.frombuffer(stored.tobytes().translate(table.tobytes()), np.uint8).reshape(stored.shape)
+    else:
+        found = table.take(stored)
     unknown = ignored(table.dtype) - 1
     wrong = found == unknown
     if wrong.any():
