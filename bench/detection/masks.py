@@ -7,6 +7,7 @@ saying that more follow (COCO's mask API, `rleToString`).
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 Mask = dict[str, Any]
 """{"size": [height, width], "counts": compressed}."""
 
+CHARACTERS_AT_ONCE = 1_000_000  # of compressed masks that are checked together: 8 MB an array
+
 _FIRST, _LAST = ord("0"), ord("0") + 63
+_MOST_BITS = 55  # of a difference: what has more is none of an image that there is
 
 
 def check(segmentation: Any, width: int, height: int) -> None:
@@ -71,38 +75,50 @@ def _check_counts(counts: list[Any], pixels: int) -> None:
 
 
 def pixels(masks: Sequence[Mask]) -> "NDArray[np.int64]":
-    """Pixels inside and outside (N,) of compressed masks: height × width, or they are broken; −1 where cut off.
-
-    The sum of all counts is a weighted sum of what is written, so that no count has to be known.
-    """
+    """Pixels inside and outside (N,) of compressed masks: height × width, or they are broken; −1 where cut off."""
     import numpy as np
 
     texts = [text.encode() if isinstance(text := mask["counts"], str) else bytes(text) for mask in masks]
+    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    batches = [0, *np.flatnonzero(np.diff(ends // CHARACTERS_AT_ONCE, prepend=0)).tolist(), len(texts)]
+    return np.concatenate([_pixels(texts[begin:end]) for begin, end in pairwise(batches)])
+
+
+def _pixels(texts: list[bytes]) -> "NDArray[np.int64]":
+    """A count is a sum of what is written, and so is their sum: each difference times how many counts it is in."""
+    import numpy as np
+
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
-    characters = np.frombuffer(b"".join(texts), dtype=np.uint8)
-    bits = characters.astype(np.int64) - _FIRST
-    more = (bits & 0x20) != 0
     owner = np.repeat(np.arange(len(texts)), lengths)
+    characters = np.frombuffer(b"".join(texts), dtype=np.uint8).astype(np.int64)
+    last = np.cumsum(lengths)[lengths > 0] - 1
+    more = ((characters - _FIRST) & 0x20) != 0
+    broken = np.zeros(len(texts), dtype=bool)
+    broken[owner[(characters < _FIRST) | (characters > _LAST)]] = True
+    broken[owner[last[more[last]]]] = True  # more was to follow
+    more[last] = False
+    differences, at = _differences(characters - _FIRST, more)
+    owner = owner[at]
+    written = np.bincount(owner, minlength=len(texts))
+    index = np.arange(len(owner)) - (np.cumsum(written) - written)[owner]
+    times = np.where(index > 0, (written[owner] - 1 - index) // 2 + 1, 1)
+    total = np.bincount(owner, differences * times, len(texts)).astype(np.int64)
+    return np.where(broken, -1, total)
+
+
+def _differences(bits: "NDArray[np.int64]", more: "NDArray[np.bool_]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """What is written, and the places of the last characters of each; `more` says after which characters it goes on."""
+    import numpy as np
+
     ends = np.flatnonzero(~more)
-    cut = np.zeros(len(texts), dtype=bool)
-    cut[owner[(bits < 0) | (characters > _LAST)]] = True
-    last = np.cumsum(lengths) - 1
-    cut[lengths > 0] |= more[last[lengths > 0]]
     if not len(ends):
-        return np.where(cut, -1, 0)
-    begins = np.concatenate([[0], ends[:-1] + 1])
-    place = np.arange(len(bits)) - np.repeat(begins, np.diff(np.concatenate([begins, [len(bits)]])))
-    values = np.add.reduceat((bits & 0x1F) << np.minimum(5 * place, 60), begins)
-    widths = 5 * np.minimum(ends - begins + 1, 12)
-    values = np.where(bits[ends] & 0x10, values - (1 << widths), values)  # the sign reaches on to the left
-    owners = owner[ends]
-    first = np.searchsorted(owners, np.arange(len(texts)))
-    written = np.bincount(owners, minlength=len(texts))
-    index = np.arange(len(owners)) - first[owners]
-    times = np.where(index > 0, (written[owners] - 1 - index) // 2 + 1, 1)  # how many counts a difference is in
-    total = np.zeros(len(texts), dtype=np.int64)
-    np.add.at(total, owners, values * times)
-    return np.where(cut, -1, total)
+        return ends, ends
+    begins = np.append(0, ends[:-1] + 1)
+    size = ends - begins + 1
+    place = np.arange(len(bits)) - np.repeat(begins, size)
+    values = np.add.reduceat((bits & 0x1F) << np.minimum(5 * place, _MOST_BITS), begins)
+    negative = (bits[ends] & 0x10) != 0  # the sign reaches on to the left
+    return np.where(negative, values - (1 << np.minimum(5 * size, _MOST_BITS)), values), ends
 
 
 def box(mask: Mask) -> list[float]:

@@ -29,6 +29,15 @@ def test_run_lengths_that_are_cut_off_or_no_run_lengths_are_seen_among_others():
         assert counted[1] != 6000
 
 
+def test_how_many_masks_are_checked_at_once_does_not_matter(monkeypatch):
+    random = np.random.default_rng(1)
+    some = [encoded(random.random((20, 30)) < 0.3) for _ in range(50)]
+    some[17] = some[17] | {"counts": some[17]["counts"][:-3]}
+    monkeypatch.setattr(masks, "CHARACTERS_AT_ONCE", 700)
+    found = masks.pixels(some)
+    assert np.flatnonzero(found != 600).tolist() == [17]
+
+
 @pytest.mark.parametrize("count", [1, 255, 256, 1000])
 def test_areas_are_those_of_pixels_however_many_masks_there_are(count):
     random = np.random.default_rng(count)
