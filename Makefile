@@ -70,6 +70,7 @@ types: $(READY)
 bench: $(READY)
 	$(VENV)/bin/python benchmarks/commands.py
 	$(VENV)/bin/python benchmarks/scale.py
+	$(VENV)/bin/python benchmarks/significance.py
 	$(VENV)/bin/python -m pip install -qq --no-build-isolation --editable '.[bench]'
 	$(VENV)/bin/python benchmarks/counting.py
 	$(VENV)/bin/python benchmarks/every_timm_model.py
