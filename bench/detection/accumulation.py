@@ -43,13 +43,14 @@ class _Points:
     position: "NDArray[np.int64]"  # (P,) of the detection, among all by class and falling score
     segment: "NDArray[np.int64]"  # (P,) ascending
     starts: "NDArray[np.int64]"  # (S + 1,) into P
-    first: "NDArray[np.int64]"  # (P,) position of the first detection of the class
     rank: "NDArray[np.int32]"  # (P,)
-    usual: "NDArray[np.int64]"  # (D,) 1: it is right or wrong at most thresholds
+    usual: "NDArray[np.int64]"  # (U,) positions of detections that are right or wrong at most thresholds
+    usual_since: "NDArray[np.int64]"  # (P,) into U: from the class's first …
+    usual_until: "NDArray[np.int64]"  # (P,) … to this detection
     other: "NDArray[np.int64]"  # (Q,) positions where that is otherwise at a threshold
     sign: "NDArray[np.int64]"  # (Q,) 1: it is right or wrong there all the same; −1: it is ignored there
-    since: "NDArray[np.int64]"  # (P,) into Q: from the segment's first …
-    until: "NDArray[np.int64]"  # (P,) … to this detection
+    other_since: "NDArray[np.int64]"  # (P,) into Q: from the segment's first …
+    other_until: "NDArray[np.int64]"  # (P,) … to this detection
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,18 +83,20 @@ def _points(matches: Matches, order: "NDArray[np.int64]", area: int) -> _Points:
     segment = threshold * classes + category[position]
     other_threshold, other = np.nonzero(((ignored & bits) == 0) != usual)
     key = other_threshold * len(order) + other  # ascending, as is that of the points
-    first = np.searchsorted(category, category[position])
+    first = np.searchsorted(category, np.arange(classes))[category[position]]
+    before = np.append(0, np.cumsum(usual))
     return _Points(
         position=position,
         segment=segment,
         starts=np.searchsorted(segment, np.arange(THRESHOLDS * classes + 1)),
-        first=first,
         rank=matches.rank[order][position],
-        usual=usual.astype(np.int64),
+        usual=np.flatnonzero(usual),
+        usual_since=before[first],
+        usual_until=before[position + 1],
         other=other,
         sign=np.where(usual[other], -1, 1),
-        since=np.searchsorted(key, threshold * len(order) + first),
-        until=np.searchsorted(key, threshold * len(order) + position, side="right"),
+        other_since=np.searchsorted(key, threshold * len(order) + first),
+        other_until=np.searchsorted(key, threshold * len(order) + position, side="right"),
     )
 
 
@@ -113,45 +116,50 @@ def curves(given: Prepared, weights: "NDArray[np.int64] | None" = None) -> Curve
         objects = np.bincount(matches.object_category, of_object * matches.counted[number], classes).astype(np.int64)
         there = objects > 0
         weight = of_detection[points.position]
-        precision[number][:, there] = _precision(points, of_detection, weight, objects)[:, there]
-        recall[number][:, there] = _recall(points, weight, objects)[:, there]
+        sums = _sums(weight)
+        precision[number][:, there] = _precision(points, of_detection, sums, objects)[:, there]
+        recall[number][:, there] = _recall(points, sums, objects)[:, there]
         if area == "all":
             for place, most in enumerate(given.first):
-                of_first[place][:, there] = _recall(points, weight * (points.rank < most), objects)[:, there]
+                of_first[place][:, there] = _recall(points, _sums(weight * (points.rank < most)), objects)[:, there]
     return Curves(precision=precision, recall=recall, recall_of_first=of_first)
 
 
-def _recall(points: _Points, weight: "NDArray[np.int64]", objects: "NDArray[np.int64]") -> "NDArray[np.float64]":
-    """(T, K)."""
+def _sums(values: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """(N + 1,): of the first none, the first one, the first two, …"""
     import numpy as np
 
-    right = np.bincount(points.segment, weight, THRESHOLDS * len(objects)).reshape(THRESHOLDS, len(objects))
+    sums = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum(values, out=sums[1:])
+    return sums
+
+
+def _recall(points: _Points, sums: "NDArray[np.int64]", objects: "NDArray[np.int64]") -> "NDArray[np.float64]":
+    """(T, K), from the sums of the points' weights."""
+    import numpy as np
+
+    right = np.diff(sums[points.starts]).reshape(THRESHOLDS, len(objects))
     found: NDArray[np.float64] = right / np.maximum(objects, 1)
     return found
 
 
 def _precision(
-    points: _Points,
-    of_detection: "NDArray[np.int64]",
-    weight: "NDArray[np.int64]",
-    objects: "NDArray[np.int64]",
+    points: _Points, of_detection: "NDArray[np.int64]", sums: "NDArray[np.int64]", objects: "NDArray[np.int64]"
 ) -> "NDArray[np.float64]":
     """(T, K): mean over recalls of the best precision at that recall or a higher one."""
     import numpy as np
 
-    sums = np.append(0, np.cumsum(weight))
-    right = sums[1:] - sums[points.starts[points.segment]]
-    seen = np.append(0, np.cumsum(of_detection * points.usual))
-    changed = np.append(0, np.cumsum(of_detection[points.other] * points.sign))
-    judged = seen[points.position + 1] - seen[points.first] + changed[points.until] - changed[points.since]
-    precision = right / (judged + np.spacing(1))
+    total = np.diff(sums[points.starts])
+    right = sums[1:] - np.repeat(sums[points.starts[:-1]], np.diff(points.starts))
+    usual, other = _sums(of_detection[points.usual]), _sums(of_detection[points.other] * points.sign)
+    judged = usual[points.usual_until] - usual[points.usual_since]
+    judged += other[points.other_until] - other[points.other_since]
+    precision = np.append(right / (judged + np.spacing(1)), 0.0)
     # At each recall: the first point where so many are found, by whole numbers, so that nothing is rounded.
     wanted = np.tile(_least_found(objects), (THRESHOLDS, 1))  # (S, R)
-    total = sums[points.starts[1:]] - sums[points.starts[:-1]]
     step = int(sums[-1]) + int(objects.max(initial=0)) + 2
-    numbers = np.arange(len(total))[:, None] * step
-    at = np.searchsorted(points.segment * step + right, (numbers + wanted).ravel())
-    best = np.maximum.reduceat(np.append(precision, 0.0), at).reshape(wanted.shape)
+    at = np.searchsorted(points.segment * step + right, (np.arange(len(total))[:, None] * step + wanted).ravel())
+    best = np.maximum.reduceat(precision, at).reshape(wanted.shape)
     best[wanted > total[:, None]] = 0.0  # never recalled
     best = np.maximum.accumulate(best[:, ::-1], axis=1)
     means: NDArray[np.float64] = best.mean(axis=1).reshape(THRESHOLDS, len(objects))
