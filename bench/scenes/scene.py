@@ -21,8 +21,11 @@ FILLS = ("plain", "gradient", "stripes", "checks", "spots", "clouds")
 EMPTY = 0.03  # share of scenes without a thing
 CROWDS = 0.25  # share of scenes with a crowd
 SMUDGES = 0.3  # share of scenes with something that belongs to no class
-LARGE = 0.5  # share of scenes whose first thing is nearly as large as the picture
-SMALL = 0.4  # share of the others that are small
+LARGE = 0.4  # share of scenes whose first thing is nearly as large as the picture
+SMALL = 0.3  # share of the others that are small
+
+CONTRAST = (40.0, 90.0)  # of the two colours of a background, and the least of a thing to what is behind it: 0 to 255
+NOISE = (4.0, 20.0)  # the most that it adds to a pixel
 
 MOST_TRIES = 200
 VISIBLE, IN_PICTURE = 0.35, 0.45  # shares of a thing that nothing may hide, and that the border may not cut off
@@ -78,7 +81,7 @@ def draw(seed: int, index: int, side: int) -> Scene:
     canvas = _background(Draws(seed, index), side)
     draws = canvas.draws
     if not draws.chance(EMPTY):
-        _things(canvas, draws.whole(3, 12))
+        _things(canvas, 3 + int(10 * draws.uniform() * draws.uniform()))  # 3 to 12, few more often than many
         if draws.chance(SMUDGES):
             _smudge(canvas)
         if draws.chance(CROWDS):
@@ -100,8 +103,10 @@ def _background(draws: Draws, side: int) -> Canvas:
     region = np.ones((side, side), dtype=bool)
     for _ in range(draws.whole(1, 3)):
         kind = draws.whole(0, len(STUFF) - 1)
-        amount = pattern(STUFF[kind], grid, draws.uniform(0.06, 0.2) * side, draws)
-        pixels[region] = coloured(amount, 255 * draws.uniforms(2, 3))[region]
+        amount = pattern(STUFF[kind], grid, draws.uniform(0.08, 0.2) * side, draws)
+        first = 255 * draws.uniforms(3)
+        second = _away(first, first, draws.uniform(*CONTRAST))
+        pixels[region] = coloured(amount, np.stack([first, second]))[region]
         stuff[region] = kind + 1
         along, _across = grid.turned(draws.direction())
         region = along > along.min() + draws.uniform(0.3, 0.8) * (along.max() - along.min())
@@ -116,9 +121,12 @@ def _things(canvas: Canvas, count: int) -> None:
         if len(canvas.shapes) == count:
             return
         if not canvas.shapes and draws.chance(LARGE):
-            extent, edge = draws.uniform(1, 1.4), 0.35  # shares of a side: how long it is, how far its middle is inside
+            extent, edge = (
+                draws.uniform(1.1, 1.5),
+                0.4,
+            )  # shares of a side: its length, its middle
         else:
-            extent, edge = draws.uniform(0.09, 0.27) if draws.chance(SMALL) else draws.uniform(0.3, 0.75), 0.0
+            extent, edge = draws.uniform(0.12, 0.28) if draws.chance(SMALL) else draws.uniform(0.28, 0.75), 0.0
         shape = draws.whole(0, len(SHAPES) - 1)
         centre = (draws.uniform(edge, 1 - edge) * side, draws.uniform(edge, 1 - edge) * side)
         outline = _placed(canvas, shape, max(9.0, extent * side), centre)
@@ -176,18 +184,25 @@ def _paint(canvas: Canvas, outlines: list[Outline], shape: int) -> None:
 
 
 def _coloured(canvas: Canvas, outline: Outline) -> None:
-    """Give what is within an outline a texture, whose first colour differs from what was there."""
+    """Give what is within an outline a texture, whose first colour is not that of a pixel behind it."""
     import numpy as np
 
     draws = canvas.draws
     behind = canvas.pixels[outline.where][outline.mask][0]
     colours = 255 * draws.uniforms(2, 3)
-    if abs(colours[0] - behind).max() < 50:  # to be found it has to differ from some of what is behind it
-        colours[0] = np.where(colours[0] < 128, colours[0] + 90, colours[0] - 90)
+    colours[0] = _away(colours[0], behind, CONTRAST[1])
     y, x = np.mgrid[outline.where].astype(float)
     period = max(3.0, draws.uniform(0.2, 0.6) * max(outline.mask.shape))
-    amount = pattern(draws.one_of(FILLS), Grid(x=x, y=y), period, draws) * draws.uniform(0.3, 1)
+    amount = pattern(draws.one_of(FILLS), Grid(x=x, y=y), period, draws) * draws.uniform(0.2, 0.6)
     canvas.pixels[outline.where][outline.mask] = coloured(amount, colours)[outline.mask]
+
+
+def _away(colour: "Floats", other: "Floats", least: float) -> "Floats":
+    """A colour (3,) that differs from another by so much in some channel: the same, or moved."""
+    if abs(colour - other).max() >= least:
+        return colour
+    moved: Floats = colour + least * ((other < 128) * 2.0 - 1)
+    return moved
 
 
 def _smudge(canvas: Canvas) -> None:
@@ -231,7 +246,7 @@ def _photographed(canvas: Canvas) -> "Bytes":
         for axis in (0, 1):
             pixels = _softened(pixels, axis)
     noise = draws.uniforms(side, side, 3) + draws.uniforms(side, side, 3) - 1  # a triangle, deviation 0.41
-    pixels = pixels + draws.uniform(5, 50) * noise
+    pixels = pixels + draws.uniform(*NOISE) * noise
     taken: Bytes = np.clip(np.floor(pixels + 0.5), 0, 255).astype(np.uint8)
     return taken
 

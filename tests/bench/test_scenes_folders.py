@@ -9,10 +9,11 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from bench.errors import Needs, UserError
-from bench.scenes import SHAPES, ade20k, cityscapes, coco, folders
+from bench.scenes import SHAPES, VERSION, ade20k, cityscapes, coco, folders
 from bench.scenes.scene import draw
 
 HOW = {"images": 8, "side": 48, "seed": 3}
+NAME = f"coco-v{VERSION}-8-48-3"
 
 
 def _content(folder):
@@ -155,9 +156,9 @@ def test_processes_that_race_for_scenes_all_find_the_same_whole_folder(tmp_path,
     found = {answers.get(timeout=60) for _ in racers}
     for racer in racers:
         racer.join()
-    assert [path.name for path in (tmp_path / "generated").iterdir()] == ["coco-v1-8-48-3"]
-    assert found == {str(tmp_path / "generated" / "coco-v1-8-48-3")}
-    assert _content(tmp_path / "generated" / "coco-v1-8-48-3") == _content(written["coco"])
+    assert [path.name for path in (tmp_path / "generated").iterdir()] == [NAME]
+    assert found == {str(tmp_path / "generated" / NAME)}
+    assert _content(tmp_path / "generated" / NAME) == _content(written["coco"])
 
 
 def test_scenes_at_hand_are_drawn_once(tmp_path, monkeypatch):
@@ -172,7 +173,7 @@ def test_scenes_at_hand_are_drawn_once(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_written_is_a_need(tmp_path, monkeypatch):
     (tmp_path / "generated").write_text("a file in its place")
     monkeypatch.setenv("VITAB_DATA", str(tmp_path))
-    with pytest.raises(Needs, match=r"^room for generated scenes in .*coco-v1-8-48-3, which cannot be written: "):
+    with pytest.raises(Needs, match=rf"^room for generated scenes in .*{NAME}, which cannot be written: "):
         folders.at_hand("coco", **HOW)
 
 
