@@ -244,3 +244,29 @@ def test_augmentations_of_the_grid_are_columns_and_weight_decay_is_chosen():
     }
     medium = grid.row("B/16").cells["minival:noreg:medium1"].candidates[0].works[0].trial.train
     assert (medium.auto_augment, medium.mixup) == (recipe("augreg")["auto_augment"], recipe("augreg")["mixup"])
+
+
+DENSE = {  # study → its rows, trainings and data
+    "small_detector": (["untrained", "lateral", "base"], 9, "generated_coco"),
+    "small_segmenter": (["constant", "coarse", "base"], 9, "generated_ade20k"),
+}
+
+
+@pytest.mark.parametrize("study", DENSE)
+def test_what_detects_or_segments_is_trained_on_scenes_beside_a_trivial_answer(study):
+    rows, trainings, scenes = DENSE[study]
+    grid, named = build(load(study)), build(load(study, setting="small"))
+    assert [row.id for row in grid.rows] == rows
+    assert [work.key for work in _works(grid)] == [work.key for work in _works(named)]
+    assert len(grid.trainings) == trainings
+    assert {work.trial.data.name for work in grid.trainings.values()} == {scenes}
+    assert all(cell.needs is None and cell.invalid is None for row in grid.rows for cell in row.cells.values())
+
+
+def test_an_untrained_detector_takes_steps_that_move_nothing():
+    grid = build(load("small_detector"))
+    recipes = {row.id: row.cells["ap_box"].works[0].trial.train for row in grid.rows}
+    assert recipes["untrained"].lr == 1e-12
+    assert recipes["lateral"] == recipes["base"]
+    knobs = {row.id: row.cells["ap_box"].works[0].trial.model.knobs for row in grid.rows}
+    assert {name for name in knobs["base"] if knobs["base"][name] != knobs["lateral"][name]} == {"pyramid"}

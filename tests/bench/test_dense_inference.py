@@ -147,3 +147,22 @@ def test_a_trial_of_another_task_is_one_line(left):
     trial, subject = left("detect")
     with pytest.raises(Invalid, match=r"^fcos is a model of the task detect, and the trial's is segment$"):
         list(segment(msgspec.structs.replace(trial, task="segment"), subject))
+
+
+@pytest.mark.parametrize(
+    ("task", "quantities"), [("detect", {"ap_box", "ar100_box"}), ("segment", {"miou", "pixel_accuracy"})]
+)
+def test_what_is_said_is_scored_by_the_measure_of_the_task(left, task, quantities):
+    trial, subject = left(task)
+    measure = registry.load("measures", {"detect": "coco_ap", "segment": "miou"}[task])
+    found = {name: said.samples[0] for name, said in measure.measure(trial, subject).items()}
+    assert quantities <= set(found)
+    assert all(0 <= value <= 100 for value in found.values())
+    assert set(subject.bound) >= BOUND
+    assert (subject.store / subject.artifacts["predictions"]).is_file()
+
+
+def test_a_blind_segmenter_says_one_class_of_every_pixel(left):
+    blind = models.resolve("constant", {})
+    trial, subject = left("segment", model=blind, train={"lr": 0.1, "min_lr": 0.1})
+    assert len({value for _, classes in segment(trial, subject) for value in np.unique(classes).tolist()}) == 1

@@ -8,7 +8,7 @@ from bench.trial import Distill, Execution, Model, Source, Train
 
 
 def test_every_recipe_states_what_has_no_default_and_nothing_that_is_the_trials():
-    assert train.recipes() == ("augreg", "deit", "mixer", "swin", "tiny")
+    assert train.recipes() == ("augreg", "deit", "dense", "mixer", "swin", "tiny")
     required = {field.name for field in msgspec.structs.fields(Train) if field.required} - {"image"}
     for name in train.recipes():
         values = train.recipe(name)
@@ -21,7 +21,7 @@ def test_every_recipe_states_what_has_no_default_and_nothing_that_is_the_trials(
 def test_every_recipe_says_what_it_is_for_and_whose_it_is():
     said = {name: train.about(name) for name in train.recipes()}
     assert said["deit"] == "DeiT-B on ImageNet at 224 px (Touvron et al., ICML 2021, section 6, Table 9)"
-    assert all("section" in about or name == "tiny" for name, about in said.items())
+    assert all("section" in about or name in ("dense", "tiny") for name, about in said.items())
 
 
 def test_the_recipe_that_the_shipped_tables_were_measured_with():
