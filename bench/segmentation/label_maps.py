@@ -61,7 +61,7 @@ def read(path: Path, rules: Rules | None = None) -> "Array":
     content = _content(path)
     kind, bits = _kind(content, path)
     try:
-        with Image.open(io.BytesIO(content)) as file:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as file:
             stored = np.asarray(file)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as problem:
         raise Invalid(f"{path}: a PNG file that is cut off or damaged") from problem
@@ -110,29 +110,31 @@ def matched(truths: Sequence[Path], root: Path, predictions: Path) -> tuple[list
 
     A prediction has the truth's name from its folder; else, wherever it lies, the truth's name alone; else, for frames
     of Cityscapes, the same city, sequence and frame. A PNG goes before any other picture. Raises Needs where the
-    folder is not there; Invalid where a truth has no prediction, or more than one.
+    folder is not there; Invalid where a truth has no prediction or several, and a prediction several truths.
     """
     if not predictions.is_dir():
         raise Needs(f"predictions as a folder of label maps, {predictions}")
     files = [path for path in _below(predictions) if path.suffix.lower() in PICTURES]
+    names = {_name(truth, root): truth for truth in truths}
     whole = _by(files, lambda path: _name(path, predictions))
-    stems = _by(files, lambda path: path.stem)
-    frames = _by(files, _frame)
-    matches, lacking = [], []
-    for truth in truths:
-        name = _name(truth, root)
+    others = [path for path in files if _name(path, predictions) not in names]
+    stems, frames = _by(others, lambda path: path.stem), _by(others, _frame)
+    matches: dict[Path, Match] = {}
+    lacking = []
+    for name, truth in names.items():
         candidates = whole.get(name) or stems.get(truth.stem) or frames.get(_frame(truth) or "")
         if candidates is None:
             lacking.append(name)
             continue
         if len(candidates) > 1:
             raise Invalid(f"two predictions for {name}: {candidates[0]} and {candidates[1]}")
-        matches.append(Match(name, truth, candidates[0]))
+        if other := matches.get(candidates[0]):
+            raise Invalid(f"{candidates[0]} would be the prediction for both {other.name} and {name}")
+        matches[candidates[0]] = Match(name, truth, candidates[0])
     if lacking:
         some = ", ".join(lacking[:3]) + (", …" if len(lacking) > 3 else "")
         raise Invalid(f"{predictions}: no prediction for {len(lacking):,} of {len(truths):,} label maps: {some}")
-    used = {match.prediction for match in matches}
-    return matches, [path for path in files if path not in used and path.suffix.lower() == ".png"]
+    return [*matches.values()], [path for path in files if path not in matches and path.suffix.lower() == ".png"]
 
 
 def _below(folder: Path) -> list[Path]:

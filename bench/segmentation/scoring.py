@@ -55,7 +55,7 @@ def score(maps: "Iterable[tuple[str, Array, Array]]", classes: int) -> Scored:
     if (step := off_by(whole)) is not None:
         raise Invalid(
             f"the predictions look off by one: taken for class k {'+' if step > 0 else '−'} 1 what they call k agrees "
-            "with the truth; do they count classes from 0 where the truth counts from 1, or the other way round?"
+            "with the truth; where they count classes from 0 and the truth does not, say so: `predictions: classes`"
         )
     return Scored(confusion=whole, images=images)
 

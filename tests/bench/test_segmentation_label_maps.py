@@ -184,6 +184,15 @@ def test_a_prediction_has_its_truths_name_from_the_folder_or_its_name_alone(tmp_
     )
 
 
+def test_no_prediction_is_taken_for_two_truths(tmp_path):
+    truths = _written(tmp_path / "gt", "a/1.png", "b/1.png")
+    with pytest.raises(Invalid) as raised:
+        _matched(truths, _written(tmp_path / "flat", "1.png"))
+    assert str(raised.value) == f"{tmp_path}/flat/1.png would be the prediction for both a/1 and b/1"
+    with pytest.raises(Invalid, match=r"half: no prediction for 1 of 2 label maps: b/1$"):  # that of a/1 is taken
+        _matched(truths, _written(tmp_path / "half", "a/1.png"))
+
+
 def test_a_prediction_without_a_truth_is_left_out_and_said(tmp_path):
     truths = _written(tmp_path / "gt", "1.png")
     predictions = _written(tmp_path / "said", "1.png", "2.png", "3.jpg")
