@@ -25,6 +25,7 @@ MAY_IMPORT = {
 }
 
 HEAVY = {
+    "faster_coco_eval",
     "fvcore",
     "numpy",
     "pandas",

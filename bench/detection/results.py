@@ -130,18 +130,23 @@ def _unknown(field: str, ids: set[int], unknown: set[int], annotations: Annotati
             f"{said}: image{'s' * several} {named(unknown)} {'are' if several else 'is'} none of the {count:,} images"
             f" of {annotations.said}"
         )
-    known = sorted(annotations.categories)
-    last = len(known) - 1
-    hint = ""
-    if min(ids) == 0 and max(ids) <= last:
-        hint = f"; labels off by one? 0 … {last} instead of the ids {known[0]} … {known[-1]}"
-    elif max(ids) <= len(known) < known[-1]:
-        hint = f"; labels 1 … {len(known)} instead of the ids {known[0]} … {known[-1]}?"
-    several = len(unknown) > 1
+    known, several = sorted(annotations.categories), len(unknown) > 1
     return (
         f"{said}: categor{'ies' if several else 'y'} {named(unknown)} {'are' if several else 'is'} none of"
-        f" {annotations.said}, which has {named(known)}{hint}"
+        f" {annotations.said}, which has {named(known) or 'none'}{_hint(ids, known)}"
     )
+
+
+def _hint(ids: set[int], known: list[int]) -> str:
+    """What may have happened to ids of categories of which some are not known: the classes' own numbers stand there."""
+    if not known:
+        return ""
+    last, wanted = len(known) - 1, f"instead of the ids {known[0]} … {known[-1]}"
+    if min(ids) == 0 and max(ids) <= last:
+        return f"; labels off by one? 0 … {last} {wanted}"
+    if min(ids) >= 1 and max(ids) == len(known) and known[0] == 0:
+        return f"; labels off by one? 1 … {len(known)} {wanted}"
+    return f"; labels 1 … {len(known)} {wanted}?" if 0 < min(ids) <= max(ids) <= len(known) < known[-1] else ""
 
 
 def _order(entries: list[Entry]) -> "Iterable[int]":

@@ -132,6 +132,19 @@ def test_labels_instead_of_ids_are_all_named_with_a_hint():
         assert str(raised.value) == f"dt.json: categories {unknown} are none of gt.json, which has {known}{hint}"
 
 
+def test_labels_from_1_where_ids_begin_at_0_have_a_hint_and_labels_from_elsewhere_have_none():
+    for ids, given, line in (
+        (range(3), (1, 2, 3), "category 3 is none of gt.json, which has 0, 1, 2; labels off by one? 1 … 3 instead of"),
+        (range(1, 4), (0, 2), "category 0 is none of gt.json, which has 1, 2, 3; labels off by one? 0 … 2 instead of"),
+        ((5, 9), (5, 7), "category 7 is none of gt.json, which has 5, 9"),
+        ((), (5,), "category 5 is none of gt.json, which has none"),
+    ):
+        with pytest.raises(Invalid) as raised:
+            results.checked([entry(category_id=number) for number in given], truth(ids), "dt")
+        hint = f" the ids {ids[0]} … {ids[-1]}" if line.endswith("of") else ""
+        assert str(raised.value) == f"dt: {line}{hint}"
+
+
 def test_a_file_is_named_by_its_path(tmp_path):
     path = tmp_path / "results.json"
     path.write_text(json.dumps([entry(score=float("nan"))]))  # NaN is no JSON, and yet what writers leave
