@@ -1,5 +1,6 @@
 """What a trained model is for: one file a task. The interface; everything at module level is torch-free:
 
+    UNIT: str                                       of the loss; "1": it has none
     def check(trial) -> None                        what of a training or a protocol does not go with the task: Invalid
     def check_labels(labels, classes) -> None       what labels of images cannot be: Invalid
     def loss(training, said, pixels, labels)        the mean over a batch of everything that a training minimises

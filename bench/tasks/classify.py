@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from bench.train.training import Training
 
+UNIT = "nats"
+
 
 def check(trial: Trial) -> None:
     """Everything that a recipe or a protocol can say is of this task."""

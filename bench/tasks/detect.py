@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from bench.train.training import Training
 
+UNIT = "1"
+
 
 def check(trial: Trial) -> None:
     """Raise Invalid for what is of classification, and for parts of a batch, whose losses do not add up to its own."""

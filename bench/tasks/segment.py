@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from bench.train.training import Training
 
+UNIT = "nats"
+
 NONE = -1
 """The label of a pixel that does not count."""
 

@@ -9,7 +9,8 @@ a checkpoint that lies there:
     checkpoint.pt         whole or absent; removed when the training is complete: model, average of the weights,
                           optimizer, scaler of gradients, random generators, progress (`progress` alone says which
                           batch is next and how its images are cut, coloured and mixed)
-    curve.jsonl           a line an epoch: epoch, train_loss, selection_top1 (where there are such images), lr, seconds
+    curve.jsonl           a line an epoch: epoch, train_loss, selection_top1 (of a classifier, where there are such
+                          images), lr, seconds
     weights.safetensors   the state dict; where weights are averaged (`train.ema`), the average's
     done.json             written last (bench.weights.Done): its presence means that the weights are complete
 

@@ -51,7 +51,7 @@ def run(trial: Trial, subject: "Subject", watch: "Watch") -> dict[str, Quantity]
         "sources": said.sources,
         "dropped": list(said.dropped),
     }
-    quantities = {"train_loss": Quantity(samples=(said.train_loss,), unit="nats", better="lower")}
+    quantities = {"train_loss": Quantity(samples=(said.train_loss,), unit=tasks.of(trial).UNIT, better="lower")}
     if said.selection_top1 is not None:
         quantities["selection_top1"] = Quantity(samples=(said.selection_top1,), unit="%", better="higher")
     return quantities

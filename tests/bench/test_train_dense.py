@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load as tensors
 
-from bench import data
+from bench import data, weights
 from bench.errors import Diverged, Interrupted, Invalid
 from bench.identity import weights_key
 from bench.trial import Distill, Execution, Source
@@ -115,6 +115,15 @@ def test_it_trains_to_the_same_bits_whoever_decodes_the_images(dense_trial, trai
     one_by_one = trained(dense_trial(task), store=tmp_path / "one_by_one")
     elsewhere = dense_trial(task, execution=Execution(loader_workers=1))
     assert kept.weights == one_by_one.weights == trained(elsewhere, store=tmp_path / "elsewhere").weights
+
+
+@pytest.mark.parametrize(("task", "unit"), [("detect", "1"), ("segment", "nats")])
+def test_in_bfloat16_and_on_a_part_of_the_data_it_trains_to_weights_of_float32(dense_trial, trained, task, unit):
+    trial = dense_trial(task, precision="bf16", train={"batch": 4})
+    left = trained(msgspec.structs.replace(trial, data=msgspec.structs.replace(trial.data, subset=0.5)))
+    assert {value.dtype for value in tensors(left.weights).values() if value.is_floating_point()} == {torch.float32}
+    assert weights.done(left.folder).steps == 3 * (9 // 4)
+    assert left.quantities["train_loss"].unit == unit
 
 
 def test_parts_of_a_batch_of_maps_add_up_to_the_batch(dense_trial, trained, tmp_path):
