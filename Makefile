@@ -25,7 +25,7 @@ help:
 	@echo 'make test         the tests (TESTS=tests/bench for some of them, WORKERS=4 for more processes)'
 	@echo 'make check        format, lint, types and tests: what has to pass before a change goes in'
 	@echo 'make format       rewrite the files as the formatter wants them'
-	@echo 'make bench        time and memory: commands that answer at once, 10,000 trials, counting beside other counters, sweeps'
+	@echo 'make bench        time and memory: commands that answer at once, 10,000 trials, counting beside other counters, training, scoring, sweeps'
 	@echo 'make test-oldest  the tests on the oldest versions that pyproject.toml allows (torch 2.11), in $(OLDEST)'
 	@echo 'make install      only set up $(VENV) (PYTHON=python3.12 to choose which Python)'
 	@echo 'make hooks        run the checks before every git commit'
@@ -75,6 +75,9 @@ bench: $(READY)
 	$(VENV)/bin/python benchmarks/counting.py
 	$(VENV)/bin/python benchmarks/every_timm_model.py
 	$(VENV)/bin/python benchmarks/fvcore_convention.py
+	$(VENV)/bin/python benchmarks/training.py
+	$(VENV)/bin/python benchmarks/detection_scoring.py
+	$(VENV)/bin/python benchmarks/segmentation_scoring.py
 	$(VENV)/bin/python benchmarks/sweeps.py
 	$(VENV)/bin/python benchmarks/sending.py
 

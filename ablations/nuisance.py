@@ -12,6 +12,7 @@ from ablations.fields import dotted
 from ablations.schema import BestOf
 from ablations.study import Study
 from bench import registry
+from bench.errors import few
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +30,10 @@ def nuisance_axis(study: Study, context: Context, best_of: BestOf | None) -> Nui
     place = (*context.place, "best_of", "by")
     by = quantity_facts(study, best_of.by, context.document, place)
     if by.measure is None or "evaluate" not in registry.load("measures", by.measure).DEPENDS_ON:
-        chooses = [name for name, measure in registry.quantities().items() if _evaluates(measure)]
-        raise context.document.error(
-            place, f"{by.name} is not measured on a selection split; allowed: {', '.join(chooses)}"
-        )
+        known = {name: measure for name, measure in registry.quantities().items() if _evaluates(measure)}
+        first = {measure: name for name, measure in reversed(known.items())}.values()
+        listed = few([*sorted(first), *(name for name in known if name not in first)], len(first))
+        raise context.document.error(place, f"{by.name} is not measured on a selection split; allowed: {listed}")
     if not best_of.over:
         raise context.error(("best_of", "over"), "over is empty: it names what the best is of, as {FIELD: [VALUE, …]}")
     return NuisanceAxis(factors=tuple(factors(context, best_of.over, ("best_of", "over"))), by=by)

@@ -11,7 +11,7 @@
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -56,5 +56,9 @@ def unknown(kind: str, name: object, allowed: Iterable[str], *, most: int = 12) 
     match = nearest(str(name), choices)
     if match is not None:
         return f"no {kind} {str(name)!r}; nearest: {match!r}"
-    listed = ", ".join(choices[:most]) + (f", … ({len(choices)} in all)" if len(choices) > most else "")
-    return f"no {kind} {str(name)!r}; allowed: {listed}"
+    return f"no {kind} {str(name)!r}; allowed: {few(choices, most)}"
+
+
+def few(names: Sequence[str], most: int = 12) -> str:
+    """Names for a line: all of them, or some and how many there are."""
+    return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")

@@ -1,9 +1,9 @@
 """Images a second of a training, ours beside timm's own pieces put together as its train script does it.
 
-Prints a Markdown table. Both train timm's vit_tiny at 64 pixels on the same generated JPEG files by the recipe deit, at
-smaller magnitudes, without repeated augmentation and with an average of the weights; on one thread of one CPU, in one
-process, in turn. Each round is a training of either, whose first epoch (imports, first allocations) is left out. Ours
-is deterministic and remembers how to go on; theirs is as fast as it can be.
+Prints a Markdown table and writes it into the README. Both train timm's vit_tiny at 64 pixels on the same generated
+JPEG files by the recipe deit, at smaller magnitudes, without repeated augmentation and with an average of the weights;
+on one thread of one CPU, in one process, in turn. Each round is a training of either, whose first epoch (imports, first
+allocations) is left out. Ours is deterministic and remembers how to go on; theirs is as fast as it can be.
 
     training.py [ROUNDS [EPOCHS [IMAGES]]]          3 rounds of 3 epochs of 256 images each
 """
@@ -18,10 +18,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import readme
 from PIL import Image
 from tabulate import tabulate
 
-from bench import data, models
+from bench import data, machine, models
 from bench import train as recipes
 from bench.attempt import Watch
 from bench.subject import Subject
@@ -60,10 +61,16 @@ def main() -> int:
         )
         for name, found in rates.items()
     ]
-    print(
-        tabulate(rows, ("training", "images/s", "lowest to highest epoch", "× timm"), "github", disable_numparse=True)
+    heads = ("training", "images/s", "lowest to highest epoch", "× timm")
+    facts = machine.environment()
+    cpu = facts.get("cpu", facts["machine"])
+    below = (
+        f"{rounds} rounds of {epochs} epochs of {images} images, in turn; medians over epochs; one thread of "
+        f"{facts['cores']} ({cpu}); torch {machine.version('torch')}, timm {machine.version('timm')}."
     )
-    print(f"\n{rounds} rounds of {epochs} epochs of {images} images; medians over epochs; one thread.")
+    table = f"{tabulate(rows, heads, 'github', disable_numparse=True)}\n\n{below}"
+    print(table)
+    readme.write("training", table)
     return 0
 
 

@@ -146,12 +146,12 @@ def compare(rows: Mapping[str, Samples], better: Literal["higher", "lower"] | No
     Rows that miss a seed which another row has stay out. Rows without a measurement, or whose training diverged, are
     not to be passed at all.
     """
-    import numpy as np
-
     seeds = sorted({seed for samples in rows.values() for seed in samples})
     pool = {row: [samples[seed] for seed in seeds] for row, samples in rows.items() if samples.keys() == set(seeds)}
     if len(pool) < 2 or len(seeds) < FEWEST_SEEDS:
         return Comparison(pool=tuple(pool), bold=frozenset(), undecided=(), detectable=None)
+    import numpy as np  # which a table without noise does without
+
     samples = np.array(list(pool.values()))
     ordinary, std = _ordinary(samples)
     bold, undecided = _decided(-samples if better == "lower" else samples, ordinary, std)

@@ -26,6 +26,12 @@ def commands() -> list[str]:
     return [match[1].partition("  #")[0].strip() for match in found if match]
 
 
+def yaml_of(name):
+    """The spec that the README shows under a file's name."""
+    (text,) = (text for language, text in BLOCKS if language == "yaml" and text.startswith(f"# {name}\n"))
+    return text
+
+
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_readme_is_one_that_there_is(command):
     words = shlex.split(command)[1:]
@@ -37,7 +43,7 @@ def test_the_readme_has_commands():
 
 
 def test_the_readme_s_spec_plans(tmp_path):
-    (text,) = (text for language, text in BLOCKS if language == "yaml" and "\nstudy: " in text)
+    text = yaml_of("my_patch.yaml")
     spec = tmp_path / "my_patch.yaml"
     spec.write_text(text, encoding="utf-8")
     grid = build(load(str(spec)))
@@ -54,11 +60,21 @@ def test_the_readme_s_spec_plans(tmp_path):
     assert f"```\n{ran.stderr}```" in README
 
 
+def test_the_readme_s_spec_of_predictions_waits_for_them(tmp_path):
+    spec = tmp_path / "mine.yaml"
+    spec.write_text(yaml_of("mine.yaml"), encoding="utf-8")
+    grid = build(load(str(spec)))
+    needs = {column.name: cell.needs for _, column, cell in grid.cells()}
+    assert len(grid.rows) == 7
+    assert needs["ap_box"] == needs["ap75_mask"] == f"predictions of its own in {tmp_path}/results"
+    assert needs["params"] == "a model of Cascade Mask R-CNN"
+
+
 def test_every_design_that_the_readme_shows_plans(tmp_path):
     shown = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| .* \| `(.+)` \|$", README, re.MULTILINE)
     examples = {kind: example for kinds, example in shown for kind in re.findall(r"\w+", kinds)}
     assert examples.keys() == set(Design.__struct_fields__)
-    (base,) = (text for language, text in BLOCKS if language == "yaml" and "\nstudy: " in text)
+    base = yaml_of("my_patch.yaml")
     spec = tmp_path / "shown.yaml"
     for kind in examples:
         beside = {"exclude": ["factorial"], "best_of": ["rows"]}.get(kind, [])

@@ -51,7 +51,7 @@ BASES = {  # a base instead of the good one → what is said
     "list of 2 or null, not of 1",
     "base: {model: vit, data: digits, train: {epochs: 3}}": "2:42: train lacks batch, optimizer, lr, min_lr, "
     "weight_decay, warmup_epochs, smoothing, clip_grad, dropout, drop_path, augment; name a recipe: augreg, deit, "
-    "mixer, swin, tiny",
+    "dense, mixer, swin, tiny",
 }
 
 

@@ -16,8 +16,8 @@ base:
 design:
   one_factor: {model.patch: [4]}
 seeds: 3
-quantities: {ap_box: {unit: "%", better: higher}}
-columns: [params, top1, ap_box]
+quantities: {pq: {unit: "%", better: higher}}
+columns: [params, top1, pq]
 reported:
   top1: {"4": "80.0"}
 """
@@ -29,7 +29,7 @@ row,column,value,seed,unit
 4,top1,80,0,
 4,top1,82,1,
 4,top1,81,2,
-2,ap_box,45.5,,%
+2,pq,45.5,,%
 """
 
 
@@ -54,8 +54,8 @@ def test_imported_numbers_are_shown_as_such_and_compare_among_themselves(study, 
     assert four["difference"]["value"] == pytest.approx(-10)
     assert [claim["verdict"] for claim in four["claims"]] == ["not_comparable"]
     assert four["reason"].startswith("from numbers.csv, by ")
-    assert (cells["2"]["ap_box"]["state"], cells["2"]["ap_box"]["value"]) == ("imported", 45.5)
-    assert cells["4"]["ap_box"]["state"] == "needs"
+    assert (cells["2"]["pq"]["state"], cells["2"]["pq"]["value"]) == ("imported", 45.5)
+    assert cells["4"]["pq"]["state"] == "needs"
     assert cells["2"]["params"]["state"] == "pending"
     printed = call("table", "elsewhere.yaml").out
     assert "imported: from numbers.csv, by " in printed
