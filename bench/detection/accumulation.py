@@ -42,6 +42,7 @@ class _Points:
 
     position: "NDArray[np.int64]"  # (P,) of the detection, among all by class and falling score
     segment: "NDArray[np.int64]"  # (P,) ascending
+    category: "NDArray[np.int32]"  # (P,)
     starts: "NDArray[np.int64]"  # (S + 1,) into P
     rank: "NDArray[np.int32]"  # (P,)
     usual: "NDArray[np.int64]"  # (U,) positions of detections that are right or wrong at most thresholds
@@ -88,6 +89,7 @@ def _points(matches: Matches, order: "NDArray[np.int64]", area: int) -> _Points:
     return _Points(
         position=position,
         segment=segment,
+        category=category[position],
         starts=np.searchsorted(segment, np.arange(THRESHOLDS * classes + 1)),
         rank=matches.rank[order][position],
         usual=np.flatnonzero(usual),
@@ -149,29 +151,27 @@ def _precision(
     """(T, K): mean over recalls of the best precision at that recall or a higher one."""
     import numpy as np
 
-    total = np.diff(sums[points.starts])
     right = sums[1:] - np.repeat(sums[points.starts[:-1]], np.diff(points.starts))
     usual, other = _sums(of_detection[points.usual]), _sums(of_detection[points.other] * points.sign)
     judged = usual[points.usual_until] - usual[points.usual_since]
     judged += other[points.other_until] - other[points.other_since]
-    precision = np.append(right / (judged + np.spacing(1)), 0.0)
-    # At each recall: the first point where so many are found, by whole numbers, so that nothing is rounded.
-    wanted = np.tile(_least_found(objects), (THRESHOLDS, 1))  # (S, R)
-    step = int(sums[-1]) + int(objects.max(initial=0)) + 2
-    at = np.searchsorted(points.segment * step + right, (np.arange(len(total))[:, None] * step + wanted).ravel())
-    best = np.maximum.reduceat(precision, at).reshape(wanted.shape)
-    best[wanted > total[:, None]] = 0.0  # never recalled
-    best = np.maximum.accumulate(best[:, ::-1], axis=1)
+    reached = _reached(right / np.maximum(objects, 1)[points.category])
+    best = np.zeros((THRESHOLDS * len(objects), RECALLS))
+    place = points.segment * RECALLS + reached  # ascending
+    starts = np.flatnonzero(np.diff(place, prepend=-1))
+    if len(starts):
+        best.ravel()[place[starts]] = np.maximum.reduceat(right / (judged + np.spacing(1)), starts)
+    np.maximum.accumulate(best[:, ::-1], axis=1, out=best[:, ::-1])
     means: NDArray[np.float64] = best.mean(axis=1).reshape(THRESHOLDS, len(objects))
     return means
 
 
-def _least_found(objects: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """(K, R): the smallest n ≥ 1 with n / objects ≥ recall in floating point, which is what evaluators ask."""
+def _reached(recall: "NDArray[np.float64]") -> "NDArray[np.int64]":
+    """(P,): places of the highest of the 101 recalls that are reached, by comparing the numbers themselves."""
     import numpy as np
 
-    many = np.maximum(objects, 1)[:, None]
-    near = np.floor(recalls()[None, :] * many).astype(np.int64)
-    enough = [np.where((near + more) / many >= recalls(), near + more, np.iinfo(np.int64).max) for more in (-1, 0, 1)]
-    least: NDArray[np.int64] = np.maximum(np.minimum.reduce(enough), 1)
-    return least
+    steps = np.append(recalls(), np.inf)
+    near: NDArray[np.int64] = (recall * (RECALLS - 1)).astype(np.int64)  # one beside it, at most
+    near += steps[near + 1] <= recall
+    near -= steps[near] > recall
+    return near
