@@ -161,9 +161,7 @@ def _numbers(
     differences: Mapping[str, Any] | None = None,
 ) -> tuple[Number, ...]:
     """Numbers with their labels as tables have them."""
-    labels: dict[str, str] = {}
-    for measure in ("coco_ap", "miou"):
-        labels |= registry.load("measures", measure).LABELS
+    labels = _labels()
     return tuple(
         Number(
             name=name,
@@ -175,6 +173,11 @@ def _numbers(
         )
         for name, value in found.items()
     )
+
+
+def _labels() -> dict[str, str]:
+    labels: dict[str, str] = registry.load("measures", "coco_ap").LABELS | registry.load("measures", "miou").LABELS
+    return labels
 
 
 def _ends(found: Mapping[str, Any] | None, name: str) -> Interval | None:
@@ -197,7 +200,8 @@ def _shown(score: Score, options: argparse.Namespace) -> str:
     if options.per_class and score.per_class:
         fields = list(dict.fromkeys(field for found in score.per_class.values() for field in found))
         table = [[name, *(_of_class(found.get(field)) for field in fields)] for name, found in score.per_class.items()]
-        lines += ["", _table(["class", *fields], table)]
+        labels = _labels()
+        lines += ["", _table(["class", *(labels.get(field, field) for field in fields)], table)]
     return "\n".join([*lines, *(["", *score.notes] if score.notes else [])])
 
 
