@@ -74,7 +74,7 @@ def _coco(options: argparse.Namespace) -> Iterable[Score]:
         )
         yield Score(
             said=said,
-            numbers=_numbers(one.numbers, other and other.numbers, **_drawn(options, one, other)),
+            numbers=_numbers(one.numbers, None if other is None else other.numbers, **_drawn(options, one, other)),
             per_class={truth.categories[number]: found for number, found in one.per_class.items()},
         )
 
@@ -120,7 +120,7 @@ def _segmentation(options: argparse.Namespace) -> Score:
     notes += [f"predictions without a truth, not scored: {strange:,}"] if strange else []
     return Score(
         said=f"{len(truths):,} label maps, {one.pixels:,} pixels, {truth.classes} classes",
-        numbers=_numbers(one.confusion.numbers, other and other.confusion.numbers, **drawn),
+        numbers=_numbers(one.confusion.numbers, None if other is None else other.confusion.numbers, **drawn),
         per_class={names[number]: found for number, found in one.confusion.per_class.items()},
         notes=tuple(notes),
     )

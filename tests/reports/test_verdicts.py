@@ -83,6 +83,16 @@ def test_given_weights_are_held_against_the_finite_test_set():
     assert (said.verdict, said.note) == ("deviates", "−0.76 points, noise explains ±0.34 (95 %)")
 
 
+def test_what_is_no_share_of_images_is_held_against_the_noise_that_was_found():
+    # 1.96 · 0.4 = 0.78 points
+    found = Measured(unit="AP", samples=(50.0,), std_over_images=0.4)
+    assert verdict(claim("50.7"), found).verdict == "within_noise"
+    said = verdict(claim("51.3"), found)
+    assert (said.verdict, said.note) == ("deviates", "−1.25 points, noise explains ±0.78 (95 %)")
+    unknown = verdict(claim("51.3"), Measured(unit="AP", samples=(50.0,)))
+    assert (unknown.verdict, unknown.note) == ("not_comparable", "one value of unknown noise")
+
+
 def test_trainings_are_held_against_the_noise_of_seeds():
     assert verdict(claim("81.3"), percent(80.0, 81.0, 80.4, seeded=True)).verdict == "within_noise"
     assert verdict(claim("81.3"), percent(79.0, 79.1, 79.2, seeded=True)).verdict == "deviates"
