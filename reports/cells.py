@@ -175,6 +175,8 @@ def _measured(cell: GridCell, works: tuple[Work, ...], snapshot: Snapshot, runni
 def _inapplicable(cell: GridCell, record: Record) -> str:
     if record.trial.command is not None:
         return f"{record.trial.command.name} gave no {cell.quantity}"
+    if record.trial.task != "classify":
+        return "not among the numbers of these predictions"
     return f"{record.measure} gives no {cell.quantity} for {record.trial.input.classes} classes"
 
 

@@ -161,6 +161,8 @@ def _quantity(table: Table, column: Column, as_printed: bool) -> list[Strip]:
 def _beside(reported: Strip, ours: Strip, cells: list[Cell], source: str | None) -> list[Strip]:
     """What was reported, what we have, and the verdicts; where nothing compares, why stands once, on the head."""
     apart = _never_comparable(cells, source)
+    if all(cell.value is None for cell in cells):
+        return [_under(reported, "reported"), ours]
     if apart is None:
         words = tuple(_verdict(cell, source) for cell in cells)
         verdicts = Strip(path=(*reported.path, "verdict"), align="left", entries=words)

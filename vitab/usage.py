@@ -104,7 +104,9 @@ def _scored(parser: argparse.ArgumentParser) -> None:
     """What is told of a score."""
     parser.add_argument("--against", type=Path, metavar="OTHER", help="another model's predictions of the same images")
     parser.add_argument("--per-class", action="store_true", help="every class, too")
-    parser.add_argument("--draws", type=count, default=1000, metavar="N", help="of images, for intervals; 0: none")
+    parser.add_argument(
+        "--draws", type=count, default=200, metavar="N", help="of images, for intervals; 0: none (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=count, default=0, metavar="N", help="of the draws (default: 0)")
     as_json(parser)
 
