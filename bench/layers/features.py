@@ -26,13 +26,12 @@ class Features(nn.Module):
         last = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides]  # of maps of one stride
         self.net = _built(name, input, {"out_indices": last}, drop_path=drop_path)
         self.channels: list[int] = [stated.channels()[index] for index in last]
+        self.channels_last = getattr(self.net, "output_fmt", "NCHW") == "NHWC"
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Swin and its like have channels last; here they are where convolutions look for them."""
-        return [
-            found if found.shape[1] == channels else found.permute(0, 3, 1, 2).contiguous()
-            for found, channels in zip(self.net(images), self.channels, strict=True)
-        ]
+        maps = list(self.net(images))
+        return [map.permute(0, 3, 1, 2).contiguous() for map in maps] if self.channels_last else maps
 
 
 def _built(name: str, input: Input, arguments: dict[str, Any], *, drop_path: float = 0.0) -> Any:

@@ -13,6 +13,7 @@ from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
 from bench import counting, models, skeleton
 from bench.errors import Invalid
+from bench.layers.features import Features
 from bench.trial import Input
 
 SMALL = {"backbone": "test_resnet", "strides": [8, 16, 32], "width": 32, "convolutions": 1, "coarser": False}
@@ -141,6 +142,16 @@ def test_any_backbone_of_timms_with_maps_of_the_strides_will_do(backbone):
         model = _built("fcos", Input(image=96, classes=3), **SMALL | {"backbone": backbone}).eval()
         said = model(torch.empty(1, 3, 96, 96))
     assert [level.shape[1] for level in said] == [12, 6, 3]
+
+
+def test_maps_as_wide_as_they_have_channels_are_turned_too():
+    """Swin-T at 384 pixels: 96 channels of 96 × 96 places, which no shape tells apart from channels that come first."""
+    body = Features("swin_tiny_patch4_window7_224", (4,), Input(image=384), drop_path=0.0).eval()
+    images = torch.rand(1, 3, 384, 384, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        (theirs,), (ours,) = body.net(images), body(images)
+    assert ours.shape == (1, 96, 96, 96)
+    assert torch.equal(ours, theirs.permute(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize(
