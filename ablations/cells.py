@@ -154,11 +154,14 @@ class Cells:
         matter = False
         for seed in self.study.seeds:
             trial = self.trials.trial(row.id, seed) if own else self.trials.changed(row.id, draft, seed)
+            if split is not None and trial.predictions is not None:
+                raise Invalid("predictions that are there are of no selection split, on which the best is chosen")
             if split is not None and trial.evaluate is not None:
                 trial = msgspec.structs.replace(trial, evaluate=msgspec.structs.replace(trial.evaluate, split=split))
             if not works:
                 self._check(row, trial)
                 measurable.check(trial, module, quantity)
+            measurable.check_predictions(trial)  # each seed may have its own
             matter = "seed" in module.DEPENDS_ON or ("weights" in module.DEPENDS_ON and _seeded(trial, draft))
             work = self._work(row, trial, measure, module)
             works[work.key] = work

@@ -55,13 +55,16 @@ def _check_beside_command(trial: Trial, module: ModuleType, quantity: QuantityFa
 
 
 def _check_of_predictions(trial: Trial, quantity: QuantityFacts) -> None:
-    """Raise Lacking for what predictions do not tell, and for predictions that are not there."""
+    """Raise Lacking for what predictions do not tell."""
     if not is_scored(quantity):
         raise Lacking(f"a model to measure {quantity.name} of: predictions do not tell it")
-    assert trial.predictions is not None
     assert trial.data is not None
     of_task = data.facts(trial.data).task
     if of_task not in registry.load("measures", str(quantity.measure)).TASKS:
         raise Invalid(f"{quantity.name} is not of the task {of_task}, which {trial.data.name} is data of")
-    if not trial.predictions.digest:
+
+
+def check_predictions(trial: Trial) -> None:
+    """Raise Lacking for predictions that are not there."""
+    if trial.predictions is not None and not trial.predictions.digest:
         raise Lacking(f"predictions of its own in {Path(trial.predictions.path).parent}")

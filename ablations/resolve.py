@@ -159,6 +159,9 @@ def _of_predictions(draft: Draft, seed: int | None, row: str) -> Trial:
     for section in ("train", "distill", "weights"):
         if section in values:
             raise FieldProblem((section,), f"{section} is not of predictions that are there: leave it out")
+    if (split := draft.get(("evaluate", "split"))) not in (None, "report"):
+        said = f"predictions are scored against the split report, not {shown(split)}: leave evaluate.split out"
+        raise FieldProblem(("evaluate", "split"), said)
     data = _data(draft)
     if data is None:
         raise FieldProblem(("predictions",), "predictions are scored against data: `data: NAME`")

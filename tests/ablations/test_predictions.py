@@ -53,6 +53,23 @@ def test_seeds_have_files_of_their_own_where_the_path_says_so(planned, tmp_path)
     assert (len(alone.works), alone.seeds_matter, alone.works[0].trial.seed) == (1, False, None)
 
 
+def test_a_row_waits_until_each_seed_has_its_file(planned, tmp_path):
+    base, rows = BOXES.replace("{row}", "{row}-{seed}"), "design: {rows: [{id: a}]}\nseeds: 3"
+    needs = []
+    for name in ("a-0", "a-2", "a-1"):
+        written(tmp_path, name)
+        needs.append(planned(rows, base=base, columns="[ap_box]").row("a").cells["ap_box"].needs)
+    waits = f"predictions of its own in {tmp_path}/results"
+    assert needs == [waits, waits, None]
+
+
+def test_the_best_of_predictions_is_not_chosen_by_the_score_that_is_reported(refused, tmp_path):
+    written(tmp_path, "a", "b")
+    best = "design: {best_of: {by: ap_box, over: {predictions: [results/a.json, results/b.json]}}, rows: [{id: a}]}"
+    said = "predictions that are there are of no selection split, on which the best is chosen"
+    assert refused(best, base=BOXES, columns="[ap_box]").endswith(said)
+
+
 def test_rows_without_files_wait_and_nothing_else_of_them_is_measured(planned, tmp_path):
     written(tmp_path, "a")
     rows = "design: {rows: [{id: a}, {id: b}, {id: c}]}"
@@ -92,6 +109,8 @@ def test_data_that_a_call_exchanges_do_not_compare_either(planned):
          "{row} and {seed}, not null"),
         (("task: score", "task: score\n  train: {recipe: tiny}"), "s.yaml:4:11: train is not of predictions that are "
          "there: leave it out"),
+        (("task: score", "task: score\n  evaluate: {split: selection}"), "s.yaml:4:14: predictions are scored against "
+         "the split report, not 'selection': leave evaluate.split out"),
         (("data: {name: cocofolder, set: mine, classes: 3, root: pictures}", ""), "s.yaml:5:3: predictions are scored "
          "against data: `data: NAME`"),
         (("data: {name: cocofolder, set: mine, classes: 3, root: pictures}", "data: digits"), "s.yaml:7:17: row 'a': "
