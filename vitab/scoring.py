@@ -1,6 +1,7 @@
 """`vitab score`: predictions of anybody's model held against ground truth, without a study and without a store."""
 
 import argparse
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ def _coco(options: argparse.Namespace) -> Iterable[Score]:
     truth = annotations.read(options.gt)
     entries = results.read(options.dt, truth)
     others = None if options.against is None else results.read(options.against, truth)
+    names = _told_apart(truth.categories)
     having = [iou for iou, field in average_precision.FIELDS.items() if entries and field in entries[0]]
     for iou in [options.iou] if options.iou else having or ["bbox"]:
         how: dict[str, Any] = {"iou": iou, "most_detections": options.most_detections, "engine": options.engine}
@@ -75,7 +77,7 @@ def _coco(options: argparse.Namespace) -> Iterable[Score]:
         yield Score(
             said=said,
             numbers=_numbers(one.numbers, None if other is None else other.numbers, **_drawn(options, one, other)),
-            per_class={truth.categories[number]: found for number, found in one.per_class.items()},
+            per_class={names[number]: found for number, found in one.per_class.items()},
         )
 
 
@@ -144,6 +146,12 @@ def _rules(options: argparse.Namespace) -> "tuple[Rules, Rules, str]":
     truth = label_rules.rules(options.classes, reduced=options.reduced, ignore=ignore)
     counted = options.predictions == "classes"
     return truth, label_rules.from_zero(options.classes) if counted else truth, ".png"
+
+
+def _told_apart(names: Mapping[int, str]) -> dict[int, str]:
+    """Names of categories by id; where several have one name, with their ids."""
+    times = Counter(names.values())
+    return {number: name if times[name] == 1 else f"{name} ({number})" for number, name in names.items()}
 
 
 def _class_names(options: argparse.Namespace, truth: "Rules") -> tuple[str, ...]:

@@ -8,6 +8,7 @@ by the hash of their files' names, so that adding one moves no other; `report` i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
@@ -262,12 +263,17 @@ class BoxFiles:
         """
         import torch
 
-        rows = torch.full((max(map(len, self.boxes)), 5), -1.0)
+        rows = torch.full((self._most, 5), -1.0)
         if self.boxes[index]:
             width, height = self.sizes[index]
             scale = torch.tensor([size / width, size / height, size / width, size / height, 1], dtype=torch.float64)
             rows[: len(self.boxes[index])] = (torch.tensor(self.boxes[index], dtype=torch.float64) * scale).float()
         return rows
+
+    @cached_property
+    def _most(self) -> int:
+        """Boxes that any image has."""
+        return max(map(len, self.boxes))
 
     def fingerprint(self) -> str:
         """A digest of the annotations, of the names and sizes of pictures, and of what is in some of them."""

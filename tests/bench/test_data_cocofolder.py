@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 import shutil
@@ -69,6 +70,24 @@ def test_boxes_are_those_of_the_square_image_by_ascending_category_id(root):
     assert one.dtype == torch.float32
     assert one.tolist() == [[20, 20, 40, 40, 1], [-1] * 5]
     assert two.tolist() == [[20, 20, 40, 40, 1], [60, 40, 80, 80, 0]]  # without the crowd and what is outside
+
+
+def test_boxes_of_all_images_are_looked_at_once_and_not_for_every_image(root):
+    class Counted(tuple):
+        looks = 0
+
+        def __len__(self):
+            Counted.looks += 1
+            return super().__len__()
+
+    images = data.load(_data(root), "report")
+    images = dataclasses.replace(images, boxes=[Counted(boxes) for boxes in images.boxes])
+    looks = []
+    for _ in range(2):
+        Counted.looks = 0
+        images.targets(0, size=80)
+        looks.append(Counted.looks)
+    assert looks[0] - looks[1] == len(images)
 
 
 def test_an_image_is_the_whole_picture_as_a_square(root):

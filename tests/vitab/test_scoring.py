@@ -76,6 +76,20 @@ def test_people_read_a_line_for_each_number_and_class(call, boxes):
     assert len(classes) >= 5
 
 
+def test_classes_of_one_name_have_numbers_of_their_own(call, boxes, tmp_path):
+    truth, near, _ = boxes
+    said = json.loads(truth.read_text())
+    said["categories"][0]["name"] = said["categories"][1]["name"]
+    twice = tmp_path / "twice.json"
+    twice.write_text(json.dumps(said))
+    own, others = (
+        call("score", "coco", "--gt", gt, "--dt", near, "--per-class", "--draws", "0", "--json").json[0]
+        for gt in (truth, twice)
+    )
+    assert list(own["per_class"].values()) == list(others["per_class"].values())
+    assert {"ring (2)", "ring (3)"} <= others["per_class"].keys()
+
+
 def test_two_models_are_compared_on_the_same_images(call, boxes):
     truth, near, far = boxes
     (said,) = call("score", "coco", "--gt", truth, "--dt", near, "--against", far, "--json").json
