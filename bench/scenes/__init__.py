@@ -8,7 +8,7 @@ crowds, things that belong to no class, uneven light, blur and noise.
 `scene.py` draws; `coco.py`, `ade20k.py` and `cityscapes.py` write what was drawn as those data sets lie on disk.
 """
 
-VERSION = 2
+VERSION = 3
 """Of what is drawn and how it is written: it goes up when one pixel or one annotation of any scene changes."""
 
 SHAPES = ("disc", "ring", "square", "triangle", "cross", "star", "bar", "crescent")

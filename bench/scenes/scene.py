@@ -24,8 +24,8 @@ SMUDGES = 0.3  # share of scenes with something that belongs to no class
 LARGE = 0.4  # share of scenes whose first thing is nearly as large as the picture
 SMALL = 0.3  # share of the others that are small
 
-CONTRAST = (40.0, 90.0)  # of the two colours of a background, and the least of a thing to what is behind it: 0 to 255
-NOISE = (4.0, 20.0)  # the most that it adds to a pixel
+CONTRAST = (30.0, 90.0)  # of the two colours of a background, and the least of a thing to what is behind it: 0 to 255
+NOISE = (4.0, 16.0)  # the most that it adds to a pixel
 
 MOST_TRIES = 200
 VISIBLE, IN_PICTURE = 0.35, 0.45  # shares of a thing that nothing may hide, and that the border may not cut off
@@ -104,8 +104,8 @@ def _background(draws: Draws, side: int) -> Canvas:
     for _ in range(draws.whole(1, 3)):
         kind = draws.whole(0, len(STUFF) - 1)
         amount = pattern(STUFF[kind], grid, draws.uniform(0.08, 0.2) * side, draws)
-        first = 255 * draws.uniforms(3)
-        second = _away(first, first, draws.uniform(*CONTRAST))
+        first = draws.uniform(50, 205) + 40 * draws.uniforms(3) - 20  # nearly grey, as things are not
+        second = _away(first, first, draws.uniform(CONTRAST[0], 2 * CONTRAST[0]))
         pixels[region] = coloured(amount, np.stack([first, second]))[region]
         stuff[region] = kind + 1
         along, _across = grid.turned(draws.direction())
@@ -189,12 +189,22 @@ def _coloured(canvas: Canvas, outline: Outline) -> None:
 
     draws = canvas.draws
     behind = canvas.pixels[outline.where][outline.mask][0]
-    colours = 255 * draws.uniforms(2, 3)
+    colours = np.stack([_vivid(draws), _vivid(draws)])
     colours[0] = _away(colours[0], behind, CONTRAST[1])
     y, x = np.mgrid[outline.where].astype(float)
     period = max(3.0, draws.uniform(0.2, 0.6) * max(outline.mask.shape))
-    amount = pattern(draws.one_of(FILLS), Grid(x=x, y=y), period, draws) * draws.uniform(0.2, 0.6)
+    amount = pattern(draws.one_of(FILLS), Grid(x=x, y=y), period, draws) * draws.uniform(0.1, 0.5)
     canvas.pixels[outline.where][outline.mask] = coloured(amount, colours)[outline.mask]
+
+
+def _vivid(draws: Draws) -> "Floats":
+    """A colour (3,) with one strong channel and one weak one."""
+    import numpy as np
+
+    strong, step = draws.whole(0, 2), draws.whole(1, 2)
+    colour: Floats = np.full(3, draws.uniform(0, 255))
+    colour[strong], colour[(strong + step) % 3] = draws.uniform(190, 255), draws.uniform(0, 65)
+    return colour
 
 
 def _away(colour: "Floats", other: "Floats", least: float) -> "Floats":
