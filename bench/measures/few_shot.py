@@ -23,6 +23,7 @@ VERSION = 1
 DEPENDS_ON = (*evaluation.DEPENDS_ON, "seed")
 PRODUCES: dict[str, tuple[str, str | None]] = {"few_shot": ("%", "higher")}
 LABELS = {"few_shot": "few-shot"}
+TASKS = ("classify",)
 
 
 def measure(trial: Trial, subject: Subject) -> dict[str, Quantity]:

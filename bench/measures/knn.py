@@ -20,6 +20,7 @@ VERSION = 1
 DEPENDS_ON = evaluation.DEPENDS_ON
 PRODUCES: dict[str, tuple[str, str | None]] = {"knn": ("%", "higher")}
 LABELS = {"knn": "k-NN"}
+TASKS = ("classify",)
 
 AT_ONCE = 256  # images whose similarities to all training images are held: 1.3 GB beside ImageNet's
 

@@ -20,6 +20,7 @@ VERSION = 1
 DEPENDS_ON = evaluation.DEPENDS_ON
 PRODUCES: dict[str, tuple[str, str | None]] = {"linear_probe": ("%", "higher")}
 LABELS = {"linear_probe": "linear"}
+TASKS = ("classify",)
 
 MOST_ITERATIONS = 1000
 SMALLEST_GRADIENT = 1e-9  # of the mean loss: the optimum, as far as predictions can tell

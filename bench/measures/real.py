@@ -28,6 +28,7 @@ DEPENDS_ON = evaluation.DEPENDS_ON
 PRODUCES: dict[str, tuple[str, str | None]] = {"real": ("%", "higher")}
 LABELS = {"real": "ReaL"}
 DATA = ("imagenet", "imagefolder")
+TASKS = ("classify",)
 
 FILE = "real.json"
 _NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.\w+")

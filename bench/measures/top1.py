@@ -20,6 +20,7 @@ VERSION = 1
 DEPENDS_ON = evaluation.DEPENDS_ON
 PRODUCES: dict[str, tuple[str, str | None]] = {"top1": ("%", "higher"), "top5": ("%", "higher")}
 LABELS = {"top1": "top-1", "top5": "top-5"}
+TASKS = ("classify",)
 
 MOST_LOGITS = 1_000_000  # values that are kept per evaluation: 4 MB
 

@@ -1,5 +1,7 @@
 """Columns: what they measure of every row, what they set, and what they only show; and factors laid out as columns."""
 
+import pytest
+
 IMAGES = "{one_factor: {model.patch: [1, 2]}}"
 
 
@@ -93,6 +95,22 @@ def test_a_quantity_that_nobody_measures_says_what_it_needs(planned):
         ("AP", "COCO"),
         ("AP", "a measure of mask, which there is none of here"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "data"),
+    [("segment", "lraspp", "generated_ade20k"), ("detect", "fcos", "generated_coco")],
+)
+def test_what_is_of_one_class_an_image_is_not_measured_of_what_has_many(planned, task, model, data):
+    base = f"study: s\nbase:\n  task: {task}\n  model: {model}\n  data: {data}\n  train: {{recipe: dense}}\n"
+    grid = planned(base=base, columns="[top1, knn, linear_probe, few_shot, params]")
+    assert {name: cell.needs for name, cell in grid.rows[0].cells.items()} == {
+        **{
+            name: f"a trial of task classify for {name}, not of {task}"
+            for name in ("top1", "knn", "linear_probe", "few_shot")
+        },
+        "params": None,
+    }
 
 
 def test_a_laid_out_factor_makes_columns_of_its_levels(planned):
