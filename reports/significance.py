@@ -199,7 +199,7 @@ def _ordinary(samples: "ndarray") -> tuple["ndarray", float]:
     squares = (noise[order] ** 2).sum(1).cumsum() - (noise[order].cumsum(0) ** 2).sum(1) / count
     rounding = SAME * float(abs(samples).max())
     before = count[1:-1]  # rows that another joins: at least two, of which half the rows are taken as they are
-    ratio = np.diff(squares)[1:] * (before - 1) / np.maximum(squares[1:-1], rounding**2)
+    ratio = np.diff(squares)[1:] * (before - 1) / np.maximum(squares[1:-1], rounding**2 or 1.0)
     wild = ratio > fdtri(freedom, (before - 1) * freedom, 1 - OUTLYING / rows)
     wild &= (before > rows // 2) & (squares[1:-1] > (before - 1) * freedom * rounding**2)
     ordinary = np.ones(rows, dtype=bool)
