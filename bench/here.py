@@ -15,7 +15,8 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -163,7 +164,7 @@ def _kept(thing: _Thing) -> Found | None:
     try:
         found = msgspec.json.decode(_cache(thing).read_bytes(), type=Found)
         return found if found.stamp == thing.stamp() else None
-    except (OSError, msgspec.DecodeError):
+    except (OSError, UserError, msgspec.DecodeError):
         return None
 
 
@@ -176,15 +177,17 @@ def _cache(thing: _Thing) -> Path:
 def _file(path: Path) -> _Thing:
     """A file; its digest is of its bytes."""
 
-    def stamp() -> str:
-        seen = path.stat()
-        return f"{seen.st_ino} {seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns}"
-
     def read() -> str:
         with path.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
 
-    return _Thing(("file", str(path)), stamp, read)
+    return _Thing(("file", str(path)), lambda: _looks(path), read)
+
+
+def _looks(path: Path) -> str:
+    """What tells, without reading it, that a file was changed."""
+    seen = path.stat()
+    return f"{seen.st_ino} {seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns}"
 
 
 def _images(chosen: Data | None, split: Split) -> _Thing | None:
@@ -192,44 +195,58 @@ def _images(chosen: Data | None, split: Split) -> _Thing | None:
 
     A part of a training split is such a thing too: which part is drawn by torch.
     """
-    if chosen is None or (split == "train" and chosen.subset < 1):
+    if chosen is None or "root" not in chosen.at or (split == "train" and chosen.subset < 1):
         return None
-    return _lying("images", chosen, split, lambda: data.load(chosen, split).fingerprint())
+    module, options = _data(chosen)
+
+    def look() -> Iterable[str]:
+        if issubclass(module.Options, imagefolder.Reading):
+            return _folders(_root(chosen))
+        return (f"{folder} {folder.stat().st_mtime_ns}" for folder in module.folders(options))
+
+    if not issubclass(module.Options, imagefolder.Reading) and not hasattr(module, "folders"):
+        return None
+    return _lying("images", chosen, split, look=look, read=lambda: data.load(chosen, split).fingerprint())
 
 
 def _truth(chosen: Data | None, split: Split) -> _Thing | None:
     """What predictions of a split are scored against, in a file or a folder; None for other data."""
     if chosen is None or "root" not in chosen.at:
         return None
-    module = registry.load("data", chosen.name)
-    options = msgspec.convert(chosen.options | chosen.at, module.Options)
+    module, options = _data(chosen)
     if hasattr(module, "annotations_file"):
         with contextlib.suppress(Needs):
             return _file(module.annotations_file(options, split))
-    if hasattr(module, "truths"):
-        return _lying("truth", chosen, split, lambda: scoring.digest(*module.truths(options, split)))
-    return None
+    if not hasattr(module, "truths"):
+        return None
+
+    def look() -> Iterable[str]:  # at each: label maps are corrected where they lie, which changes no folder
+        return (f"{path} {_looks(path)}" for path in module.truths(options, split)[1])
+
+    return _lying("truth", chosen, split, look=look, read=lambda: scoring.digest(*module.truths(options, split)))
 
 
-def _lying(what: str, chosen: Data, split: Split, read: Callable[[], str]) -> _Thing | None:
-    """Something of a data set that lies in folders; None where its place is nobody's to say."""
-    if "root" not in chosen.at:
-        return None
-    module = registry.load("data", chosen.name)
-    options = msgspec.convert(chosen.options | chosen.at, module.Options)
-    root = Path(chosen.at["root"] or data.folder(chosen.options.get("set", chosen.name))).expanduser().absolute()
-    if issubclass(module.Options, imagefolder.Reading):
-        look: Callable[[], Iterable[str]] = lambda: _folders(root)  # noqa: E731
-    elif hasattr(module, "folders"):
-        look = lambda: (f"{folder} {folder.stat().st_mtime_ns}" for folder in module.folders(options))  # noqa: E731
-    else:
-        return None
+def _lying(
+    what: str, chosen: Data, split: Split, *, look: Callable[[], Iterable[str]], read: Callable[[], str]
+) -> _Thing:
+    """Something of a data set that lies in folders; `look` tells, without reading it, that it was changed."""
 
     def stamp() -> str:
         return hashlib.sha256("\n".join(look()).encode()).hexdigest()
 
     said = msgspec.json.encode(chosen.options, order="sorted").decode()
-    return _Thing((what, split, str(root), chosen.name, str(chosen.version), said), stamp, read)
+    return _Thing((what, split, str(_root(chosen)), chosen.name, str(chosen.version), said), stamp, read)
+
+
+def _data(chosen: Data) -> tuple[ModuleType, Any]:
+    """The module of a data set, and its options."""
+    module = registry.load("data", chosen.name)
+    return module, msgspec.convert(chosen.options | chosen.at, module.Options)
+
+
+def _root(chosen: Data) -> Path:
+    """The folder where a data set lies."""
+    return Path(chosen.at["root"] or data.folder(chosen.options.get("set", chosen.name))).expanduser().absolute()
 
 
 def _folders(root: Path) -> Iterator[str]:

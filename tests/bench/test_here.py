@@ -183,6 +183,18 @@ def test_a_score_against_other_label_maps_than_are_here_answers_nothing(store, l
     assert _standing(store, work) == ["a"]
 
 
+def test_label_maps_that_were_corrected_where_they_lie_are_seen(store, label_maps, monkeypatch):
+    monkeypatch.setattr(here, "WORTH_KEEPING_S", 0.0)
+    work = _work(_score("labelfolder", set="shapes", classes=2, root=str(label_maps)))
+    validation = label_maps / "annotations" / "validation"
+    _record(store, work, truth=scoring.digest(validation, sorted(validation.iterdir())))
+    assert _standing(store, work) == ["a"]
+    (validation / "2.png").write_bytes((validation / "3.png").read_bytes())  # which changes no folder
+    assert _standing(store, work) == []
+    label_maps.rename(label_maps.with_name("elsewhere"))
+    assert _standing(store, work) == ["a"]
+
+
 def test_pictures_with_label_maps_are_compared_as_others_are(store, label_maps):
     trial = _score("labelfolder", set="shapes", classes=2, root=str(label_maps), selection=0.0)
     work = _work(msgspec.structs.replace(trial, evaluate=Evaluate(image=4)))
