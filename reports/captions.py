@@ -14,6 +14,9 @@ from reports.table import Cell
 
 Rows = Mapping[str, Mapping[str, Cell]]
 
+DENSE = ("detect", "segment")
+"""Tasks whose images are made square to be seen, while what is said of them is scored at their own size."""
+
 MOST_NAMED = 3
 """Values that are named one by one; of more, how many there are."""
 
@@ -108,11 +111,11 @@ def _many_alike(grid: Grid) -> str | None:
 
 
 def _evaluated(grid: Grid) -> list[Trial]:
-    """Trials that some cell evaluates; the choice among candidates is none."""
+    """Trials that some cell evaluates, or whose predictions it scores; the choice among candidates is none."""
     cells = [cell for _, _, cell in grid.cells()]
     works = [work for cell in cells for work in cell.works]
     works += [work for cell in cells for candidate in cell.candidates for work in candidate.works]
-    return [work.trial for work in works if work.trial.evaluate is not None]
+    return [work.trial for work in works if work.trial.evaluate is not None or work.trial.predictions is not None]
 
 
 def _protocol(trials: list[Trial]) -> str | None:
@@ -121,9 +124,16 @@ def _protocol(trials: list[Trial]) -> str | None:
         return None
     said = [f"data: {_named((trial.data.name for trial in trials if trial.data), 'data sets')}"]
     evaluations = [trial.evaluate for trial in trials if trial.evaluate is not None]
+    if len(evaluations) < len(trials):
+        said.append("predictions scored as they lie in files")
+    if not evaluations:
+        return ", ".join(said)
     sizes = _named((f"{evaluation.image} px" for evaluation in evaluations), "sizes")
     splits = _named(("held-out" if one.split == "report" else "selection" for one in evaluations), "kinds of")
-    said.append(f"accuracy on {splits} images at {sizes}")
+    if any(trial.task in DENSE for trial in trials):
+        said.append(f"scored on {splits} images at their own size, seen at {sizes}")
+    else:
+        said.append(f"accuracy on {splits} images at {sizes}")
     crops = {evaluation.crop for evaluation in evaluations}
     if crops != {1.0}:
         said.append(f"centre crop {_named((f'{crop:g}' for crop in sorted(crops)), 'shares')}")

@@ -111,6 +111,21 @@ def test_rows_that_are_evaluated_otherwise_are_said_to_be(laboratory):
     assert lab.table().caption == "Data: digits, accuracy on held-out images at 8 px and 16 px."
 
 
+def test_what_is_detected_or_segmented_is_scored_at_the_images_own_size(laboratory):
+    trial = "{task: segment, model: {name: lraspp, image: 64}, data: generated_ade20k, train: {recipe: dense}}"
+    lab = laboratory("columns: [miou]\n", head=f"study: s\nbase: {trial}\n")
+    said = "Data: generated_ade20k, scored on held-out images at their own size, seen at 64 px."
+    assert lab.table().caption == said
+
+
+def test_predictions_that_lie_in_files_name_their_data(laboratory, tmp_path):
+    (tmp_path / "said.json").write_text("[]")
+    base = f"study: s\nbase: {{task: score, data: generated_coco, predictions: {tmp_path}/said.json}}\n"
+    assert laboratory("columns: [ap_box]\n", head=base).table().caption == (
+        "Data: generated_coco, predictions scored as they lie in files."
+    )
+
+
 def test_many_sizes_are_counted(laboratory):
     lab = laboratory("design: {one_factor: {model.image: [16, 24, 32]}}\ncolumns: [top1]\n")
     assert lab.table().caption == "Data: digits, accuracy on held-out images at 4 different sizes."
