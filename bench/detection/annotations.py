@@ -136,6 +136,8 @@ def whole(entry: Any, field: str, where: str) -> int:
     value = entry[field]
     if type(value) is not int:
         raise Invalid(f"{where}: {field} is {value!r}, no whole number")
+    if not -(2**63) <= value < 2**63:
+        raise Invalid(f"{where}: {field} is {value}, more than 64 bits hold")
     return value
 
 

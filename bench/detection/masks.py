@@ -19,6 +19,12 @@ Mask = dict[str, Any]
 
 CHARACTERS_AT_ONCE = 1_000_000  # of compressed masks that are checked together: 8 MB an array
 
+MOST_PIXELS = 2**32 - 1
+"""Of an image with masks: COCO's code counts in 32 bits."""
+
+FARTHEST = 16
+"""Longer sides of an image that a polygon may reach beyond it: COCO's code walks every step of the way there."""
+
 _FIRST, _LAST = ord("0"), ord("0") + 63
 _MOST_BITS = 55  # of a difference: what has more is none of an image that there is
 
@@ -28,8 +34,10 @@ def check(segmentation: Any, width: int, height: int) -> None:
 
     What compressed run lengths say is left to `pixels`, which takes all of them at once.
     """
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"masks in an image of {width:,} × {height:,} pixels; at most {MOST_PIXELS:,} in all")
     if isinstance(segmentation, list):
-        _check_polygons(segmentation)
+        _check_polygons(segmentation, FARTHEST * max(width, height))
         return
     if not isinstance(segmentation, dict) or "counts" not in segmentation or "size" not in segmentation:
         raise ValueError("a segmentation is polygons, or run lengths as {'size', 'counts'}")
@@ -41,6 +49,8 @@ def check(segmentation: Any, width: int, height: int) -> None:
         _check_counts(counts, width * height)
     elif not isinstance(counts, str | bytes):
         raise ValueError(f"run lengths are a text or a list of numbers, not {type(counts).__name__}")
+    elif not counts.isascii():
+        raise ValueError("run lengths have a character that is of none")
 
 
 def compressed(segmentation: Any, width: int, height: int) -> Mask:
@@ -57,7 +67,7 @@ def compressed(segmentation: Any, width: int, height: int) -> Mask:
     return whole
 
 
-def _check_polygons(polygons: list[Any]) -> None:
+def _check_polygons(polygons: list[Any], farthest: int) -> None:
     if not polygons:
         raise ValueError("a segmentation without a polygon")
     for polygon in polygons:
@@ -65,6 +75,8 @@ def _check_polygons(polygons: list[Any]) -> None:
             raise ValueError("a polygon is a list of three or more pairs x, y")  # of two, COCO's code makes a box
         if not all(isinstance(value, int | float) and math.isfinite(value) for value in polygon):
             raise ValueError("a polygon has a coordinate that is no finite number")
+        if max(map(abs, polygon)) > farthest:
+            raise ValueError(f"a polygon reaches {max(polygon, key=abs):g}, far outside of its image")
 
 
 def _check_counts(counts: list[Any], pixels: int) -> None:
@@ -75,7 +87,7 @@ def _check_counts(counts: list[Any], pixels: int) -> None:
 
 
 def pixels(masks: Sequence[Mask]) -> "NDArray[np.int64]":
-    """Pixels inside and outside (N,) of compressed masks: height × width, or they are broken; −1 where cut off."""
+    """Pixels inside and outside (N,) of compressed masks: height × width, or they are broken; −1 where no mask is."""
     import numpy as np
 
     texts = [text.encode() if isinstance(text := mask["counts"], str) else bytes(text) for mask in masks]
@@ -85,7 +97,7 @@ def pixels(masks: Sequence[Mask]) -> "NDArray[np.int64]":
 
 
 def _pixels(texts: list[bytes]) -> "NDArray[np.int64]":
-    """A count is a sum of what is written, and so is their sum: each difference times how many counts it is in."""
+    """Sums of counts, of which none is negative."""
     import numpy as np
 
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
@@ -100,10 +112,22 @@ def _pixels(texts: list[bytes]) -> "NDArray[np.int64]":
     differences, at = _differences(characters - _FIRST, more)
     owner = owner[at]
     written = np.bincount(owner, minlength=len(texts))
-    index = np.arange(len(owner)) - (np.cumsum(written) - written)[owner]
-    times = np.where(index > 0, (written[owner] - 1 - index) // 2 + 1, 1)
-    total = np.bincount(owner, differences * times, len(texts)).astype(np.int64)
-    return np.where(broken, -1, total)
+    counts = _counts(differences, (np.cumsum(written) - written)[owner])
+    broken[owner[counts < 0]] = True
+    return np.where(broken, -1, np.bincount(owner, counts, len(texts)).astype(np.int64))
+
+
+def _counts(differences: "NDArray[np.int64]", first: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """Counts (N,) from their differences, and from where the first one of the same mask stands."""
+    import numpy as np
+
+    index = np.arange(len(differences)) - first
+    counts = differences.copy()
+    for parity in (0, 1):
+        chosen = (index % 2 == parity) & (index > 0)
+        sums = np.append(0, np.cumsum(np.where(chosen, differences, 0)))
+        counts[chosen] = (sums[1:] - sums[first])[chosen]
+    return counts
 
 
 def _differences(bits: "NDArray[np.int64]", more: "NDArray[np.bool_]") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":

@@ -92,6 +92,7 @@ def bad(change):
         (small(entry(image_id=1)), "gt: annotation entry 0 (id 3) is of image 1, which is none of its 2 images"),
         (small(entry(category_id=2)), "gt: annotation entry 0 (id 3) is of category 2; its categories: 1, 90"),
         (small(entry(category_id=True)), "gt: annotation entry 0 (id 3): category_id is True, no whole number"),
+        (small(entry(image_id=2**63)), f"gt: annotation entry 0 (id 3): image_id is {2**63}, more than 64 bits hold"),
         (small(entry(iscrowd=2)), "gt: annotation entry 0 (id 3): iscrowd is 2; allowed: 0, 1"),
         (small(entry(area=-1)), "gt: annotation entry 0 (id 3): area is -1, negative"),
         (small(entry(area=float("nan"))), "gt: annotation entry 0 (id 3): area is nan, not finite"),
@@ -114,6 +115,19 @@ def bad(change):
         (
             small(entry(segmentation=[[1, 2, 3, 4, 5, float("nan")]])),
             "gt: annotation entry 0 (id 3): a polygon has a coordinate that is no finite number",
+        ),
+        (
+            small(entry(segmentation=[[0, 0, 1e9, 0, 1e9, -1e9]])),
+            "gt: annotation entry 0 (id 3): a polygon reaches 1e+09, far outside of its image",
+        ),
+        (
+            small(entry(segmentation={"size": [50, 60], "counts": "É5"})),
+            "gt: annotation entry 0 (id 3): run lengths have a character that is of none",
+        ),
+        (
+            small(entry(segmentation=SQUARE)) | {"images": [{"id": 9, "width": 2**20, "height": 2**20}]},
+            "gt: annotation entry 0 (id 3): masks in an image of 1,048,576 × 1,048,576 pixels; at most 4,294,967,295"
+            " in all",
         ),
         (
             small(entry(segmentation={"size": [60, 50], "counts": [3000]})),

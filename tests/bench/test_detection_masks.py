@@ -29,6 +29,23 @@ def test_run_lengths_that_are_cut_off_or_no_run_lengths_are_seen_among_others():
         assert counted[1] != 6000
 
 
+def test_run_lengths_below_zero_are_seen_though_their_sum_is_right():
+    written = {"counts": "".join(map(_written, (10, 20, -5, 9975 - 20)))}  # from the fourth on: differences
+    assert mask.area({"size": [100, 100], "counts": written["counts"].encode()}) == 9995  # COCO's code takes it
+    assert masks.pixels([written]).tolist() == [-1]
+    assert masks.pixels([{"counts": "".join(map(_written, (10, 20, 5, 9965 - 20)))}]).tolist() == [10_000]
+
+
+def _written(number):
+    """A number as compressed run lengths have it: five bits a character, the sixth says that more follow."""
+    text = ""
+    while True:
+        bits, number = number & 0x1F, number >> 5
+        if number == (-1 if bits & 0x10 else 0):
+            return text + chr(bits + 48)
+        text += chr((bits | 0x20) + 48)
+
+
 def test_how_many_masks_are_checked_at_once_does_not_matter(monkeypatch):
     random = np.random.default_rng(1)
     some = [encoded(random.random((20, 30)) < 0.3) for _ in range(50)]
