@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 CHANCE_TIMES, OWN_TIMES = 2, 4
-"""Labels look off by one where the mean accuracy would be beyond so many times chance, and times what it is."""
+"""Labels look off by one where the mean accuracy would be beyond so many times chance, and times what it is.
+
+Chance is one class everywhere, of those that the truth shows: of two or fewer nothing looks so."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,7 +73,7 @@ def off_by(whole: Confusion) -> int | None:
     none = whole.counts[:, -1:]  # what counts from 0 calls the first class 0, which may be read as no class
     for step, moved in ((1, np.hstack([none, matrix[:, :-1]])), (-1, np.hstack([matrix[:, 1:], nothing]))):
         accuracy = 100 * float((moved.diagonal()[there] / truth[there]).mean()) if there.any() else 0.0
-        if accuracy > CHANCE_TIMES * 100 / whole.classes and accuracy > OWN_TIMES * own:
+        if accuracy > CHANCE_TIMES * 100 / there.sum() and accuracy > OWN_TIMES * own:
             return step
     return None
 

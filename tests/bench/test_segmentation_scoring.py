@@ -80,6 +80,13 @@ def test_bad_predictions_are_no_reason_to_suspect_that():
         assert scoring.score(_named(truths, predictions), CLASSES).pixels == 315
 
 
+@pytest.mark.parametrize("shown", [(5, 9), (5, 9, 20)])
+def test_one_class_everywhere_is_no_reason_where_the_truth_shows_few_of_very_many(shown):
+    truth = np.resize(np.array(shown, dtype=np.uint8), (6, 6))
+    found = scoring.score([("a", truth, np.full_like(truth, shown[0] - 1))], 150)
+    assert found.confusion.numbers == {"miou": 0.0, "pixel_accuracy": 0.0, "mean_accuracy": 0.0}
+
+
 @pytest.fixture
 def folders(tmp_path):
     """Truths and predictions on disk, and what they are of."""
