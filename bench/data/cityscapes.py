@@ -15,7 +15,7 @@ from bench.errors import Needs
 from bench.segmentation import label_rules
 from bench.segmentation.label_rules import Rules
 
-VERSION = 1
+VERSION = labelfolder.VERSION
 
 HALVES: dict[Split, str] = {"train": "train", "selection": "train", "report": "val"}
 

@@ -249,5 +249,6 @@ class LabelFiles:
 
     def fingerprint(self) -> str:
         """A digest of the names and sizes of pictures and label maps, and of what is in some of them."""
-        files = [(path, kind) for pair in self.pairs for path, kind in zip(pair, ("image", "labels"), strict=True)]
+        files = [(picture, "image") for picture, _ in self.pairs]
+        files += [(labels, "labels") for _, labels in self.pairs]  # in turns, every other file would be a picture
         return pictures.fingerprint(self.root, files)

@@ -255,3 +255,12 @@ def test_the_fingerprint_sees_pictures_and_labels(folder):
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         prints.append(data.load(_data(root), "report").fingerprint())
     assert len(set(prints)) == 3
+
+
+def test_of_many_files_labels_are_looked_into_as_often_as_pictures(folder, monkeypatch):
+    monkeypatch.setattr(pictures, "WHOLE", 3)
+    images = data.load(_data(folder(training=4)), "train")
+    before = images.fingerprint()
+    for _, path in images.pairs:
+        path.write_bytes(bytes(reversed(path.read_bytes())))  # of the same size
+    assert images.fingerprint() != before
