@@ -82,10 +82,14 @@ class Cells:
         return True
 
     def needs(self, row: PlannedRow, column: StudyColumn) -> str | None:
-        """Why nothing is measured in a cell, as far as the spec says so: predictions that are there need no model."""
+        """Why nothing is measured in a cell, as far as the spec says so.
+
+        Predictions that are there need no model: what a quantity needs they have, but not what a column of another name
+        needs (a split whose labels nobody has).
+        """
         quantity, mine, everyone_s = self._quantity(row, column), row.head.needs, self.study.spec.needs
         if measurable.is_scored(quantity) and is_of_predictions(self._draft(row, column)):
-            return None
+            return None if column.name == quantity.name else everyone_s.get(column.name)
         if said := mine.get(column.name) or mine.get(quantity.name):
             return said
         if row.head.quantity is None and quantity.measure != COMMAND:

@@ -90,6 +90,19 @@ def test_a_paper_s_table_takes_predictions_and_claims_on_other_data_do_not_compa
         assert {claim.comparable for claim in cell.claims} == {comparable}
 
 
+def test_predictions_of_val_are_no_score_of_a_test_set(planned, tmp_path):
+    base = BOXES.replace("{name: cocofolder, set: mine, classes: 3, root: pictures}", "{name: coco, root: pictures}")
+    written(tmp_path, "gcnet", "boxer2d_r50")
+    cells = planned(base=base.replace("study: s", "study: s\nextends: swin_coco_system"), columns="").row("gcnet").cells
+    assert [len(cells[name].works) for name in ("ap_box_val", "ap_mask_val")] == [1, 1]
+    assert [cells[name].needs for name in ("ap_box_test", "ap_mask_test")] == [
+        "COCO, these systems, and the server that knows test-dev"
+    ] * 2
+    grid = planned(base=base.replace("study: s", "study: s\nextends: boxer_coco_detection"), columns="")
+    (claim,) = grid.row("boxer2d_r50").cells["ap_box"].claims
+    assert claim.comparable == "reported on COCO test-dev, scored here on val"
+
+
 def test_data_that_a_call_exchanges_do_not_compare_either(planned):
     spec = "design: {rows: [{id: a, reported: {top1: 90}}]}"
     (own,), (other,) = (
