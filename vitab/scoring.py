@@ -74,6 +74,8 @@ def _coco(options: argparse.Namespace) -> Iterable[Score]:
             f"{kind}: {len(truth.images):,} images, {len(truth.entries):,} annotations, {len(entries):,} detections, "
             f"{len(one.per_class)} of {len(truth.categories)} classes with ground truth"
         )
+        if one.most_detections[-1] != average_precision.MOST_DETECTIONS[-1]:
+            said += f"; AP of at most {one.most_detections[-1]:,} detections of a class in an image, not COCO's 100"
         yield Score(
             said=said,
             numbers=_numbers(one.numbers, None if other is None else other.numbers, **_drawn(options, one, other)),

@@ -10,7 +10,7 @@ out of the difference.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.detection import accumulation, average_precision, matching
@@ -42,7 +42,8 @@ def intervals(
     """Intervals of all numbers, or of some, which takes less time; the same for the same seed."""
     names = list(scores.numbers if names is None else names)
     whole, found = _resampled([scores], names, draws, seed)
-    return _intervals(names, whole[0], found[:, 0])
+    moved = _intervals(names, whole[0], found[:, 0])
+    return {name: replace(one, low=max(0.0, one.low), high=min(100.0, one.high)) for name, one in moved.items()}
 
 
 def differences(

@@ -60,7 +60,9 @@ def test_detections_are_scored_as_pycocotools_does(call, boxes):
     truth, near, _ = boxes
     (said,) = call("score", "coco", "--gt", truth, "--dt", near, "--json", "--draws", "50").json
     assert [one["value"] for one in said["numbers"]] == pytest.approx(by_pycocotools(truth, near))
-    assert all(one["interval"]["low"] < one["value"] < one["interval"]["high"] for one in said["numbers"][:3])
+    assert all(0 <= one["interval"]["low"] <= one["value"] <= one["interval"]["high"] <= 100 for one in said["numbers"])
+    first = said["numbers"][0]
+    assert first["interval"]["low"] < first["value"] < first["interval"]["high"]
 
 
 def test_people_read_a_line_for_each_number_and_class(call, boxes):
@@ -74,6 +76,15 @@ def test_people_read_a_line_for_each_number_and_class(call, boxes):
     classes = lines[next(number for number, line in enumerate(lines) if line.startswith("class ")) + 1 :]
     assert {line.split("  ")[0] for line in classes} <= names
     assert len(classes) >= 5
+
+
+def test_an_ap_of_fewer_detections_says_so(call, boxes):
+    truth, near, _ = boxes
+    usual, few = (
+        call("score", "coco", "--gt", truth, "--dt", near, "--draws", "0", "--most-detections", most, "--json").json[0]
+        for most in ("10,100", "1,10")
+    )
+    assert few["said"] == usual["said"] + "; AP of at most 10 detections of a class in an image, not COCO's 100"
 
 
 def test_classes_of_one_name_have_numbers_of_their_own(call, boxes, tmp_path):
