@@ -168,7 +168,9 @@ class Cells:
             measurable.check_predictions(trial)  # each seed may have its own
             matter = "seed" in module.DEPENDS_ON or ("weights" in module.DEPENDS_ON and _seeded(trial, draft))
             work = self._work(row, trial, measure, module)
-            works[work.key] = work
+            twin = works.setdefault(work.key, work)
+            if twin is not work and trial.predictions is not None:
+                raise Invalid(f"seed {seed} has the same predictions as seed {twin.trial.seed}")
             if not matter:
                 break
         return tuple(works.values()), matter

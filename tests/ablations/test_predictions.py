@@ -63,6 +63,14 @@ def test_a_row_waits_until_each_seed_has_its_file(planned, tmp_path):
     assert needs == [waits, waits, None]
 
 
+def test_two_seeds_do_not_have_the_same_predictions(refused, tmp_path):
+    written(tmp_path, "a-0", "a-1", "a-2")
+    (tmp_path / "results" / "a-2.json").write_bytes((tmp_path / "results" / "a-0.json").read_bytes())
+    rows = "design: {rows: [{id: a}]}\nseeds: 3"
+    said = refused(rows, base=BOXES.replace("{row}", "{row}-{seed}"), columns="[ap_box]")
+    assert said.endswith("row 'a': seed 2 has the same predictions as seed 0")
+
+
 def test_the_best_of_predictions_is_not_chosen_by_the_score_that_is_reported(refused, tmp_path):
     written(tmp_path, "a", "b")
     best = "design: {best_of: {by: ap_box, over: {predictions: [results/a.json, results/b.json]}}, rows: [{id: a}]}"
