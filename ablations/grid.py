@@ -112,6 +112,7 @@ def build(study: Study) -> Grid:
     for row in rows:
         if not cells.measures(row, found):  # and so its trial need not be whole; what it says exists all the same
             check_fields(trials.draft(row.id))
+    cells.notes |= trials.same_predictions(rows)
     grid_rows = tuple(_grid_row(line, found, across, cells) for line in table_lines)
     _refuse_twins(rows, found, cells)
     return Grid(
@@ -251,7 +252,7 @@ def _refuse_twins(rows: Iterable[PlannedRow], found: list[StudyColumn], cells: C
             continue
         first, second = (row, other) if row.brought else (other, row)
         if scored is not None and scored.digest:
-            raise second.error(f"row {second.id!r} has the same predictions as row {first.id!r}: {scored.path}")
+            continue  # which the row says in a note
         if first.id == BASE or first.brought or not second.changes:
             raise second.error(f"row {second.id!r} changes nothing: it is the base trial, as row {first.id!r} is")
         again = f"; change a field, or say `repeats: {first.id}`" if "rows" in second.place else ""

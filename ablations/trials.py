@@ -8,7 +8,7 @@ import msgspec
 from ablations.design import BASE, PlannedRow
 from ablations.edges import ITSELF, Edge, NoSource
 from ablations.fields import Change, Draft, FieldProblem, Path
-from ablations.resolve import check, resolve
+from ablations.resolve import check, is_of_predictions, resolve
 from ablations.study import Study
 from bench.errors import Invalid, unknown
 from bench.identity import weights_key
@@ -109,6 +109,18 @@ class Trials:
                 timeout_s=self.timeout_s,
             )
         return key
+
+    def same_predictions(self, rows: Iterable[PlannedRow]) -> dict[str, list[str]]:
+        """What to say of rows whose predictions are another row's, by their content: probably a file copied twice."""
+        seen: dict[str, PlannedRow] = {}
+        said = {}
+        for row in rows:
+            if not is_of_predictions(self.draft(row.id)):
+                continue
+            scored = self.trial(row.id, self.study.seeds[0]).predictions
+            if scored is not None and scored.digest and (first := seen.setdefault(scored.digest, row)) is not row:
+                said[row.id] = [f"the same predictions as those of {first.label}"]
+        return said
 
     def check_behind(self, trial: Trial) -> None:
         """Raise Invalid where a trial starts from, is taught by or measures weights that cannot be trained."""

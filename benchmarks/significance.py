@@ -94,9 +94,11 @@ def now(samples: Array) -> tuple[Array, Array]:
     for _ in range(rows):
         tukey = critical_q[count, rows - worse.sum(1)][:, None] * shared
         worse = gaps > np.where(ordinary, np.maximum(tukey, paired), alone)
-    above = ~ordinary & (-gaps > alone)
+    means = samples.mean(2)
+    worse |= ordinary & (means <= np.where(ordinary & worse, means, -np.inf).max(1, keepdims=True))
+    above, first = ~ordinary & (-gaps > paired), ~ordinary & (gaps < 0)
     near = abs(gaps) <= (critical_q[count, rows] * std / np.sqrt(seeds))[:, None]
-    bold = np.where(above.any(1, keepdims=True), above, ~worse & (ordinary | near))
+    bold = first | (~worse & (ordinary | near) & ~above.any(1, keepdims=True))
     return bold, ~ordinary & ~worse & ~bold
 
 

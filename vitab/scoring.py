@@ -71,7 +71,8 @@ def _coco(options: argparse.Namespace) -> Iterable[Score]:
         other = None if others is None else average_precision.score(truth, others, **how)
         kind = {"bbox": "boxes", "segm": "masks"}[iou]
         said = (
-            f"{kind}: {len(truth.images):,} images, {len(truth.entries):,} annotations, {len(entries):,} detections, "
+            f"{kind}: {len(truth.images):,} images, {len(truth.entries):,} annotations, {len(entries):,} detections "
+            f"in {len({entry['image_id'] for entry in entries}):,} of them, "
             f"{len(one.per_class)} of {len(truth.categories)} classes with ground truth"
         )
         if one.most_detections[-1] != average_precision.MOST_DETECTIONS[-1]:

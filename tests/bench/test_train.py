@@ -50,7 +50,7 @@ def test_a_misspelt_recipe_is_a_line_with_the_nearest_one():
     ("changes", "reason"),
     [
         ({"augment": "shift"}, "no augmentation 'shift'; nearest: 'shift1'"),
-        ({"warmup_epochs": 3}, "warmup_epochs 3 leaves nothing of 3 epochs"),
+        ({"warmup_epochs": 3}, "warmup_epochs 3 leaves nothing of 3 epochs: say train.warmup_epochs, too"),
         ({"min_lr": 0.1}, "min_lr 0.1 is larger than lr 0.003"),
         ({"version": 99}, "training is version 1 here and was planned as version 99"),
         ({"optimizer": "adamww"}, "no optimizer 'adamww'; nearest: 'adamw'"),
