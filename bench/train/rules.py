@@ -56,7 +56,8 @@ def _check_names(train: Train) -> None:
 
 def _check_rates(train: Train) -> None:
     if train.warmup_epochs >= train.epochs:
-        raise Invalid(f"warmup_epochs {train.warmup_epochs:g} leaves nothing of {train.epochs} epochs: say train.warmup_epochs, too")
+        left = f"leaves nothing of {train.epochs} epochs: say train.warmup_epochs, too"
+        raise Invalid(f"warmup_epochs {train.warmup_epochs:g} {left}")
     for name, value in (("min_lr", train.min_lr), ("warmup_lr", train.warmup_lr)):
         if value > train.lr:
             raise Invalid(f"{name} {value:g} is larger than lr {train.lr:g}")
