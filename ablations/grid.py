@@ -19,6 +19,7 @@ from ablations.layout import Line, is_spread, laid_out, lines, spread, suffix
 from ablations.nuisance import check_apart, nuisance_axis
 from ablations.study import Study
 from ablations.trials import ABSENT, Trials, field_of
+from ablations.twins import refuse_twins
 from bench.errors import UserError, unknown
 from bench.identity import digest
 from bench.trial import Frozen
@@ -114,7 +115,7 @@ def build(study: Study) -> Grid:
             check_fields(trials.draft(row.id))
     cells.notes |= trials.same_predictions(rows)
     grid_rows = tuple(_grid_row(line, found, across, cells) for line in table_lines)
-    _refuse_twins(rows, found, cells)
+    refuse_twins(rows, found, cells)
     return Grid(
         study=study,
         columns=tuple(spread(found, across, rows)),
@@ -235,28 +236,6 @@ def _level_of(study: Study, trials: Trials, factor: str, *, whole: bool) -> str 
         return None
     value = field_of(trial, path)
     return None if value == ABSENT or isinstance(value, Frozen) else text(value)
-
-
-def _refuse_twins(rows: Iterable[PlannedRow], found: list[StudyColumn], cells: Cells) -> None:
-    """Two rows that would be measured and are the same trial: one of them is a mistake, or `repeats` the other."""
-    seen: dict[tuple[str, str, str | None, str], PlannedRow] = {}
-    for row in rows:
-        if row.head.repeats is not None or not cells.measures(row, found):
-            continue
-        trial = cells.trials.trial(row.id, cells.study.seeds[0])
-        scored = trial.predictions
-        unread = scored.path if scored is not None and not scored.digest else ""
-        identity = (digest(trial), unread, row.head.quantity, repr(row.head.within))
-        other = seen.setdefault(identity, row)
-        if other is row:
-            continue
-        first, second = (row, other) if row.brought else (other, row)
-        if scored is not None and scored.digest:
-            continue  # which the row says in a note
-        if first.id == BASE or first.brought or not second.changes:
-            raise second.error(f"row {second.id!r} changes nothing: it is the base trial, as row {first.id!r} is")
-        again = f"; change a field, or say `repeats: {first.id}`" if "rows" in second.place else ""
-        raise second.error(f"row {second.id!r} is the same trial as row {first.id!r}{again}")
 
 
 def _grid_row(line: Line, found: list[StudyColumn], across: tuple[Factor, ...], cells: Cells) -> GridRow:

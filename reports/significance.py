@@ -224,9 +224,8 @@ def _decided(samples: "ndarray", ordinary: "ndarray", std: float) -> tuple["ndar
     rounding = SAME * float(abs(samples).max())
     own[own <= rounding] = 0.0
     paired = np.maximum(two_sided_t(seeds - 1) * own / math.sqrt(seeds), rounding)
-    alone = (
-        0 if ordinary.all() else _critical_q(rows, seeds - 1) / math.sqrt(2 * seeds)
-    )  # wanted of rows set apart only
+    apart = not ordinary.all()
+    alone = _critical_q(rows, seeds - 1) / math.sqrt(2 * seeds) if apart else 0.0  # asked of rows set apart alone
     shared, freedom = np.sqrt((std**2 + own**2 / 2) / 2 / seeds), _freedom(int(ordinary.sum()), seeds)
     left, smallest = rows, 0
     while left != smallest:

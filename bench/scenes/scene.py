@@ -121,10 +121,7 @@ def _things(canvas: Canvas, count: int) -> None:
         if len(canvas.shapes) == count:
             return
         if not canvas.shapes and draws.chance(LARGE):
-            extent, edge = (
-                draws.uniform(1.1, 1.5),
-                0.4,
-            )  # shares of a side: its length, its middle
+            extent, edge = draws.uniform(1.1, 1.5), 0.4  # shares of a side: its length, its middle
         else:
             extent, edge = draws.uniform(0.12, 0.28) if draws.chance(SMALL) else draws.uniform(0.28, 0.75), 0.0
         shape = draws.whole(0, len(SHAPES) - 1)
